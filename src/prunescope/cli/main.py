@@ -1,0 +1,43 @@
+"""`prunescope`: the command line. Each command imports what it needs when it runs, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from prunescope.cli import check, layers, prune, report, run_study, schema, tables, verify
+from prunescope.errors import PrunescopeError
+
+app = typer.Typer(
+    name="prunescope",
+    help="Prune a vision network and see what that did.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run_study.run)
+app.command("check")(check.check)
+app.command("verify")(verify.verify)
+app.command("tables")(tables.tables)
+app.command("report")(report.report)
+app.command("layers")(layers.layers)
+app.command("prune")(prune.prune)
+app.command("schema")(schema.schema)
+
+INTERRUPTED = 130
+
+
+def run() -> None:
+    """Run the command line; say what a user can mend in one message, without a traceback."""
+    try:
+        app()
+    except PrunescopeError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; what was finished is kept, and the same command goes on from there", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone, say `| head`
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,119 @@
+"""Labelled images, whatever their source: `folder:PATH`, `flat:PATH`, `scenes`, `torchvision:CIFAR10`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunescope.errors import PrunescopeError, did_you_mean
+from prunescope.registry import Registry
+
+Role = Literal["train", "test"]
+Decode = Callable[[int], NDArray[np.uint8]]
+Masks = Callable[[int], Mapping[str, NDArray[np.integer]]]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images by index. Nothing is decoded until it is asked for.
+
+    Attributes:
+        classes: the names of the classes; their order is the order of the network's outputs.
+        labels: (images,) int64, index into `classes`.
+        names: the identity of each image, stable across machines (for a folder: its relative path).
+        fingerprint: hexadecimal hash of all that the images are: contents, names, labels, classes.
+        decode: index to pixels (height, width, 3), uint8 RGB.
+        masks: index to concept masks, where the source knows them.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+    fingerprint: str
+    decode: Decode
+    masks: Masks | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: NDArray[np.int64]) -> ImageSet:
+        """Return the images at `indices`, in that order, with a fingerprint of their own."""
+        decode, masks = self.decode, self.masks
+        digest = hashlib.blake2b(self.fingerprint.encode() + indices.astype("<i8").tobytes(), digest_size=16)
+        return replace(
+            self,
+            labels=self.labels[indices],
+            names=tuple(self.names[i] for i in indices),
+            fingerprint=digest.hexdigest(),
+            decode=lambda i: decode(int(indices[i])),
+            masks=None if masks is None else lambda i: masks(int(indices[i])),
+        )
+
+
+OpenSource = Callable[[str, Role, Path | None], ImageSet]
+SOURCES: Registry[OpenSource] = Registry("image source")
+
+# Imported only when asked for, since torchvision is slow to import and folders do without it.
+_HOMES = {
+    "folder": "prunescope.images.folder",
+    "flat": "prunescope.images.folder",
+    "scenes": "prunescope.images.scenes",
+    "torchvision": "prunescope.images.torchvision_sets",
+}
+
+
+def open_images(source: str, role: Role = "test", data: Path | None = None) -> ImageSet:
+    """Open labelled images.
+
+    Args:
+        source: `scheme:argument`, for example `folder:imagenette/train`, `scenes`, `torchvision:CIFAR10`.
+        role: which part is wanted, for sources that have both ("train" or "test").
+        data: the folder that relative paths start from (default: the current one).
+
+    Raises:
+        PrunescopeError: the scheme is unknown, or the source cannot be read.
+    """
+    scheme, _, argument = source.partition(":")
+    if scheme in _HOMES:
+        importlib.import_module(_HOMES[scheme])
+    elif scheme not in SOURCES:
+        raise PrunescopeError(_unknown(source, scheme))
+    return SOURCES[scheme](argument, role, data)
+
+
+def _unknown(source: str, scheme: str) -> str:
+    if "/" in source or Path(source).exists():
+        return f"images are given as 'scheme:argument'; did you mean 'folder:{source}'?"
+    known = sorted({*_HOMES, *SOURCES})
+    return f"no image source {scheme!r}{did_you_mean(scheme, known)}; known: {', '.join(known)}"
+
+
+def same_classes(train: ImageSet, test: ImageSet) -> None:
+    """Check that both sets number the same classes in the same way.
+
+    Raises:
+        PrunescopeError: a class is in only one of them, or their order differs.
+    """
+    if train.classes == test.classes:
+        return
+    found = [
+        f"only the {part} images ({one.source}) have {_some(names)}"
+        for part, one, other in (("training", train, test), ("test", test, train))
+        if (names := [name for name in one.classes if name not in other.classes])
+    ]
+    raise PrunescopeError(
+        f"training and test images need the same classes: {'; '.join(found) or 'their order differs'}"
+    )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(repr(name) for name in names[:10]) + more

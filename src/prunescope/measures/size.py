@@ -1,0 +1,91 @@
+"""Size: weights, zeros, unreachable weights, compression, multiply-accumulates, bytes on disk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from safetensors.torch import save
+from torch import nn
+
+from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Subject, Tables
+from prunescope.pruning.counting import Count, LayerCount, count
+
+
+class SizeSettings(MeasureSettings):
+    """Size has no settings."""
+
+
+def measure_size(subject: Subject, settings: SizeSettings) -> Tables:
+    """Count what is left of a network; return the tables `scores` and `layers`."""
+    counted = count(subject.network)
+    rates = subject.mask.rates if subject.mask else {}
+    pruned = rates or counted.layers  # of a dense network, every layer could be
+    values = _scores(counted, [counted.layers[name] for name in pruned]) | _bytes(subject.network)
+    return {
+        "scores": pd.DataFrame(
+            {"metric": list(values), "value": list(values.values()), "low": np.nan, "high": np.nan, "n": 1}
+        ),
+        "layers": _layers(counted, rates),
+    }
+
+
+def _scores(counted: Count, prunable: list[LayerCount]) -> dict[str, float]:
+    weights = sum(part.layer.weights for part in prunable)
+    zeros, unreachable = sum(part.zeros for part in prunable), sum(part.unreachable for part in prunable)
+    return {
+        "weights": counted.parameters,
+        "prunable_weights": weights,
+        "nonzero": counted.parameters - counted.zeros,
+        "zeros_prunable": zeros / weights,
+        "zeros_all": counted.zeros / counted.parameters,
+        "unreachable_prunable": unreachable / weights,
+        "unreachable_all": counted.unreachable / counted.parameters,
+        "compression_prunable": _ratio(weights, weights - zeros),
+        "compression_all": _ratio(counted.parameters, counted.parameters - counted.zeros),
+        "compression_reachable": _ratio(counted.parameters, counted.parameters - counted.unreachable),
+        "macs_dense": sum(part.layer.macs for part in counted.layers.values()),
+        "macs_effective": sum(part.macs_effective for part in counted.layers.values()),
+    }
+
+
+def _ratio(total: int, left: int) -> float:
+    return total / left if left else float("inf")
+
+
+def _bytes(network: nn.Module) -> dict[str, float]:
+    """Return the bytes of the network as a safetensors file in float32, raw and under zstd (level 3)."""
+    raw = save({name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()})
+    return {
+        "file_bytes": len(raw),
+        "file_bytes_zstd": pa.Codec("zstd", compression_level=3).compress(raw).size,
+    }
+
+
+def _layers(counted: Count, rates: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "layer": name,
+                "kind": part.layer.kind,
+                "out_channels": part.layer.weight_shape[0],
+                "in_channels": part.layer.weight_shape[1] * part.layer.groups,
+                "kernel": part.layer.kernel,
+                "groups": part.layer.groups,
+                "spared": bool(rates) and name not in rates,
+                "rate": rates.get(name, np.nan),
+                "weights": part.layer.weights,
+                "kept": part.layer.weights - part.zeros,
+                "zeros": part.zeros / part.layer.weights,
+                "unreachable": part.unreachable / part.layer.weights,
+                "macs": part.layer.macs,
+                "macs_effective": part.macs_effective,
+                "units": part.units,
+                "units_alive": part.units_alive,
+            }
+            for name, part in counted.layers.items()
+        ]
+    )
+
+
+MEASURES.register("size")(Measure("size", 1, SizeSettings, measure_size))

@@ -1,0 +1,1 @@
+"""A network with named layers and units."""

@@ -1,0 +1,151 @@
+"""Weights on disk: reading state dicts that others made, without running their code, and saving our own."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from prunescope.errors import PrunescopeError, describe_os_error
+
+State = dict[str, torch.Tensor]
+METADATA_KEY = "prunescope"
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+_MASKED = "_orig"
+
+
+def read_state(path: Path) -> tuple[State, dict[str, Any]]:
+    """Read a state dict and the metadata beside it (empty unless prunescope saved the file).
+
+    Masks that `torch.nn.utils.prune` left attached (`weight_orig`, `weight_mask`) are multiplied in, wrappers
+    such as `{"state_dict": …}` and the prefix `module.` are taken off, half precision becomes float32.
+
+    Raises:
+        PrunescopeError: the file is missing, damaged, of another kind, would run code, or holds NaN.
+    """
+    if not path.is_file():
+        raise PrunescopeError(f"no weights file {str(path)!r}: check the path, or --data")
+    state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    state = {name.removeprefix("module."): tensor for name, tensor in bake_masks(state).items()}
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            state[name] = tensor.float()
+            if not torch.isfinite(state[name]).all():
+                raise PrunescopeError(
+                    f"{path}: {name!r} holds NaN or infinite values: the weights are unusable"
+                )
+    return state, metadata
+
+
+def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get(METADATA_KEY, "{}")
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata)  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise PrunescopeError(f"{path}: not a whole safetensors file ({error}): fetch it again") from error
+    except OSError as error:
+        raise describe_os_error(error, f"reading {path}") from error
+
+
+def _read_pickle(path: Path) -> tuple[State, dict[str, Any]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise PrunescopeError(
+            f"{path}: refused, because reading it would run code that it carries. Only tensors are read: "
+            "where you trust it, load it yourself and save `network.state_dict()` as .safetensors"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise PrunescopeError(f"{path}: not a whole checkpoint ({str(error).splitlines()[0]})") from error
+    except OSError as error:
+        raise describe_os_error(error, f"reading {path}") from error
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+        raise PrunescopeError(f"{path}: holds no state dict (names to tensors): save `network.state_dict()`")
+    return {str(name): tensor for name, tensor in content.items()}, {}
+
+
+def bake_masks(state: Mapping[str, torch.Tensor]) -> State:
+    """Multiply the masks of `torch.nn.utils.prune` into the weights that they belong to."""
+    baked = {}
+    for name, tensor in state.items():
+        if name.endswith(_MASKED) and (mask := name.removesuffix(_MASKED) + "_mask") in state:
+            baked[name.removesuffix(_MASKED)] = tensor * state[mask]
+        elif not (name.endswith("_mask") and name.removesuffix("_mask") + _MASKED in state):
+            baked[name] = tensor
+    return baked
+
+
+def load_state(network: nn.Module, state: State, source: str) -> None:
+    """Copy `state` into `network`; every tensor must be there, of the right shape.
+
+    Raises:
+        PrunescopeError: the weights are those of another architecture or of another number of classes.
+    """
+    own = network.state_dict()
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    foreign = [name for name in state if name not in own]
+    other = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if not missing and not foreign and not other:
+        network.load_state_dict(state, strict=False)
+        return
+    if not missing and not foreign and (classes := classes_of(own, state)):
+        raise PrunescopeError(
+            f"{source} has {classes[1]} classes, the network {classes[0]}: give classes={classes[1]}"
+        )
+    problems = [
+        f"{len(names)} {what} (first: {names[0]!r})"
+        for names, what in (
+            (missing, "tensors missing"),
+            (foreign, "tensors not in this network"),
+            (other, "tensors of another shape"),
+        )
+        if names
+    ]
+    raise PrunescopeError(
+        f"{source} belongs to another architecture than this network: {', '.join(problems)}"
+    )
+
+
+def classes_of(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> tuple[int, int] | None:
+    """Return (outputs of `own`, outputs of `state`) if that is all in which their shapes differ."""
+    differing = {
+        (
+            tuple(own[name].shape[:1]),
+            tuple(state[name].shape[:1]),
+            own[name].shape[1:] == state[name].shape[1:],
+        )
+        for name in own
+        if name in state and own[name].shape != state[name].shape
+    }
+    if len(differing) != 1:
+        return None
+    ((mine, theirs, same_rest),) = differing
+    return (mine[0], theirs[0]) if same_rest and mine and theirs else None
+
+
+def save_state(state: Mapping[str, torch.Tensor], metadata: Mapping[str, Any], path: Path) -> None:
+    """Write tensors as safetensors, with `metadata` as JSON in its header."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    try:
+        save_file(tensors, path, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    except OSError as error:
+        raise describe_os_error(error, f"writing {path}") from error
+    except SafetensorError as error:  # it wraps the OSError of a full disk in its text
+        raise describe_os_error(_os_error_in(error), f"writing {path}") from error
+
+
+def _os_error_in(error: SafetensorError) -> OSError:
+    _, _, code = str(error).partition("os error ")
+    digits = code.split(")")[0]
+    return OSError(int(digits), str(error)) if digits.isdigit() else OSError(str(error))

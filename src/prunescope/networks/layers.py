@@ -1,0 +1,116 @@
+"""The layers of a network: every convolution and linear layer that the forward pass in eval mode uses."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from prunescope.errors import PrunescopeError, did_you_mean
+from prunescope.networks.network import evaluating, example_input
+
+Prunable = nn.Conv2d | nn.Linear
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or linear layer.
+
+    Attributes:
+        name: dotted name of the module.
+        weight_shape: (out, in / groups, kernel height, kernel width), or (out, in) for a linear layer.
+        outputs: the shape of what each call put out for one image, in the order of the calls.
+    """
+
+    name: str
+    module: Prunable
+    weight_shape: tuple[int, ...]
+    groups: int
+    outputs: tuple[torch.Size, ...]
+
+    @property
+    def kind(self) -> str:
+        """ "conv" or "linear"."""
+        return "conv" if isinstance(self.module, nn.Conv2d) else "linear"
+
+    @property
+    def weights(self) -> int:
+        """Number of elements of the weight."""
+        return torch.Size(self.weight_shape).numel()
+
+    @property
+    def kernel(self) -> str:
+        """Kernel size as text, `3x3`; `1x1` for a linear layer."""
+        return "x".join(str(side) for side in self.weight_shape[2:]) or "1x1"
+
+    @property
+    def positions(self) -> int:
+        """How often each weight is used for one image, over all calls."""
+        return sum(shape.numel() for shape in self.outputs) // self.weight_shape[0]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image, without the bias."""
+        return self.positions * self.weights
+
+
+def find_layers(network: nn.Module, example: torch.Tensor | None = None) -> dict[str, Layer]:
+    """Return the layers of a network by name, in the order in which the forward pass meets them.
+
+    Auxiliary heads, which only training uses, are not among them.
+
+    Args:
+        example: (1, 3, height, width); by default one image of the network's own size.
+    """
+    _refuse_attached_masks(network)
+    shapes: dict[nn.Module, list[torch.Size]] = {}
+
+    def note(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        shapes.setdefault(module, []).append(output.shape)
+
+    names = {module: name for name, module in network.named_modules() if isinstance(module, Prunable)}
+    hooks = [module.register_forward_hook(note) for module in names]
+    try:
+        with evaluating(network):
+            network(example_input(network) if example is None else example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    layers, seen = {}, set()
+    for module, outputs in shapes.items():
+        if isinstance(module, Prunable) and id(module.weight) not in seen:  # a shared weight is one layer
+            seen.add(id(module.weight))
+            groups = module.groups if isinstance(module, nn.Conv2d) else 1
+            layers[names[module]] = Layer(
+                names[module], module, tuple(module.weight.shape), groups, tuple(outputs)
+            )
+    if not layers:
+        raise PrunescopeError("the network has no convolution or linear layer that its forward pass uses")
+    return layers
+
+
+def matching(patterns: Sequence[str], names: Iterable[str], of: str = "the network") -> list[str]:
+    """Return the names that any of the globs selects, in the order of `names`.
+
+    Raises:
+        PrunescopeError: a pattern selects nothing.
+    """
+    names = list(names)
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise PrunescopeError(
+                f"no layer {pattern!r} in {of}{did_you_mean(pattern, names)}; list them with `prunescope layers`"
+            )
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _refuse_attached_masks(network: nn.Module) -> None:
+    for name, module in network.named_modules():
+        if hasattr(module, "weight_orig"):
+            raise PrunescopeError(
+                f"{name} carries a mask of torch.nn.utils.prune: make it permanent first with "
+                "torch.nn.utils.prune.remove(module, 'weight')"
+            )

@@ -1,0 +1,1 @@
+"""Scores, selection, masks that hold, and what they leave."""

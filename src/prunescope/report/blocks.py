@@ -1,0 +1,113 @@
+"""What a section of the page is made of. All text here is plain: the template escapes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from prunescope.report.formats import NO_VALUE
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of the page and of a paper.
+
+    Attributes:
+        name: the name of its files without ending, and of its place on the page; unique in the report.
+        alt: what it shows, for those who do not see it.
+    """
+
+    name: str
+    figure: Figure
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table."""
+
+    text: str
+    detail: str = ""  # smaller, below the text
+    number: float | None = None  # what the cell is sorted by; NaN, where there is none, comes last
+
+    @property
+    def key(self) -> str:
+        """What the page sorts by; empty where there is no value."""
+        if self.number is None:
+            return "" if self.text == NO_VALUE else self.text
+        return "" if math.isnan(self.number) else repr(float(self.number))
+
+
+def number_cell(value: float, write: Callable[[float], str]) -> Cell:
+    """Make a cell of a number, in the form that `write` gives it."""
+    return Cell(write(value) if math.isfinite(value) else NO_VALUE, number=value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; bare text stands for `Cell(text)`. Columns whose cells have numbers align right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell | str]]
+    caption: str = ""
+    sortable: bool = False
+    folded: bool = False  # only its caption shows until it is opened
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The rows, all of them cells."""
+        return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns hold numbers."""
+        return [any(row[i].number is not None for row in self.cells) for i in range(len(self.columns))]
+
+
+def table_of(rows: list[dict[str, Cell]], caption: str, sortable: bool = True) -> Table:
+    """Make a table of rows that have the same columns; a column without any value is left out."""
+    columns = [column for column in rows[0] if any(row[column].text != NO_VALUE for row in rows)]
+    return Table(columns, [[row[column] for column in columns] for row in rows], caption, sortable)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A term and what it is here: the study's machine, or a large number with a note below."""
+
+    term: str
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file beside the page."""
+
+    text: str
+    address: str  # relative to the page
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page; its parts appear in the order of the attributes.
+
+    Attributes:
+        anchor: its address on the page, unique.
+        numbers: the few numbers to see first, set large.
+        warnings: what a reader must know before trusting the numbers.
+        facts: terms and their texts, one below the other.
+    """
+
+    anchor: str
+    title: str
+    text: Sequence[str] = ()
+    numbers: Sequence[Fact] = ()
+    warnings: Sequence[str] = ()
+    facts: Sequence[Fact] = ()
+    plots: Sequence[Plot] = ()
+    tables: Sequence[Table] = ()
+    links: Sequence[Link] = ()

@@ -1,0 +1,311 @@
+"""The figures of the report: each function draws one, on a canvas of its own (no state of pyplot's)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation, Transform
+from numpy.typing import NDArray
+
+from prunescope.report.formats import short_percent
+from prunescope.report.results import Estimate, Results, over_seeds
+from prunescope.report.theme import FAINT, INK, QUIET, WIDTH, Look, looks
+
+DODGE = 2.5  # points between the intervals of neighbouring series at one rate
+ROOM_FOR_TICK = 0.15  # of the width of the smallest panel
+LONGEST_NAME = 30  # characters of a class or layer on an axis
+LEFT_COLOURS = "YlGnBu"  # light is little
+CHANGE_COLOURS = "PuOr"  # orange below, purple above: told apart with every common colour blindness
+SPARED: dict[str, Any] = {"facecolor": "none", "edgecolor": "white", "hatch": "////", "linewidth": 0}
+PERCENT = FuncFormatter(lambda value, _: short_percent(value))
+POINTS = FuncFormatter(lambda value, _: _whole_points(value))
+
+
+class Measure(NamedTuple):
+    """A metric as it is drawn: its label, and whether it is a fraction of 1."""
+
+    metric: str
+    label: str
+    fraction: bool
+
+
+TOP1 = Measure("top1", "Top-1 accuracy", True)
+
+
+def accuracy_by_rate(results: Results) -> Figure:
+    """Draw top-1 against the rate asked: one panel before retraining, one after, on one scale."""
+    stages = [
+        (title, networks, hollow)
+        for title, networks, hollow in (
+            ("Pruned, before any retraining", results.pruned, True),
+            ("After retraining", results.retrained, False),
+        )
+        if networks["top1"].notna().any()
+    ]
+    figure = Figure(figsize=(WIDTH if len(stages) > 1 else WIDTH * 0.7, 3.3), layout="constrained")
+    panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
+    for ax, (title, networks, hollow) in zip(panels, stages, strict=True):
+        ax.set_title(title)
+        _draw_series(ax, results, networks, TOP1, hollow=hollow)
+        _label_rates(ax, networks)
+    _keep_to_fractions(panels)
+    for ax in panels:
+        if results.chance >= ax.get_ylim()[0]:
+            ax.axhline(results.chance, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
+    panels[0].set_ylabel(TOP1.label)
+    _legend(figure, results)
+    return figure
+
+
+def accuracy_by_cost(results: Results) -> Figure:
+    """Draw top-1 of the final networks against what is really gone, and against the MACs left if measured."""
+    axes = [("gone", "Weights really gone")]
+    if results.measured("macs_left"):
+        axes.append(("macs_left", "MACs left"))
+    figure = Figure(figsize=(WIDTH if len(axes) > 1 else WIDTH * 0.7, 3.3), layout="constrained")
+    panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
+    for ax, (column, label) in zip(panels, axes, strict=True):
+        _draw_series(ax, results, results.final, TOP1, x=column)
+        ax.set_xlabel(label)
+        ax.xaxis.set_major_formatter(PERCENT)
+        if column == "macs_left":
+            ax.invert_xaxis()  # both panels prune more towards the right
+    _keep_to_fractions(panels)
+    panels[0].set_ylabel(TOP1.label)
+    _legend(figure, results)
+    return figure
+
+
+def small_multiples(results: Results, measures: Sequence[Measure]) -> Figure:
+    """Draw other measures against the rate asked: a column each, before retraining above, after it below."""
+    rows = [
+        (name, networks, hollow)
+        for name, networks, hollow in (
+            ("before retraining", results.pruned, True),
+            ("after retraining", results.retrained, False),
+        )
+        if len(networks)
+    ]
+    figure = Figure(figsize=(WIDTH, 0.6 + 2.0 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), len(measures), squeeze=False, sharex=True)
+    for panels, (name, networks, hollow) in zip(grid, rows, strict=True):
+        for ax, measure in zip(panels, measures, strict=True):
+            ax.set_title(f"{measure.label}, {name}", fontsize=7, fontweight="normal")
+            _draw_series(ax, results, networks, measure, hollow=hollow)
+    for column, measure in zip(grid.T, measures, strict=True):
+        if measure.fraction:
+            _keep_to_fractions(column)
+    for ax in grid[-1]:
+        _label_rates(ax, results.pruned)
+    _legend(figure, results)
+    return figure
+
+
+def size_by_rate(results: Results, measures: Sequence[Measure]) -> Figure:
+    """Draw what is left of the dense network's MACs and file against the rate asked."""
+    figure = Figure(figsize=(WIDTH if len(measures) > 1 else WIDTH * 0.7, 3.0), layout="constrained")
+    for ax, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
+        ax.set_title(measure.label)
+        _draw_series(ax, results, results.final, measure)
+        _label_rates(ax, results.final)
+        ax.set_ylim(bottom=0)
+    _legend(figure, results)
+    return figure
+
+
+def density_by_layer(results: Results) -> Figure:
+    """Draw the weights left in each layer: a panel per series, a row per rate, layers from the input on."""
+    final = results.final[["network", "series", "rate"]]
+    layers = results.layers.merge(final, on="network")
+    order = [str(name) for name in layers["layer"].unique()]
+    left = {
+        series: own.pivot_table(index="rate", columns="layer", values="left").reindex(columns=order)
+        for series in results.series
+        if len(own := layers[layers["series"] == series])
+    }
+    heights = [len(rows) for rows in left.values()]
+    # A row is .2 inch high; titles, the layers' names and the bar take the rest.
+    figure = Figure(figsize=(WIDTH, 1.7 + 0.2 * sum(heights) + 0.35 * len(left)), layout="constrained")
+    grid = figure.subplots(len(left), 1, sharex=True, squeeze=False, height_ratios=heights)
+    panels: list[Axes] = list(grid[:, 0])
+    for ax, (series, rows) in zip(panels, left.items(), strict=True):
+        mesh = _heat_map(ax, rows.to_numpy(), LEFT_COLOURS, 0, 1)
+        spared = set(layers.loc[(layers["series"] == series) & layers["spared"].astype(bool), "layer"])
+        for column in (i for i, layer in enumerate(order) if layer in spared):
+            ax.axvspan(column, column + 1, **SPARED)
+        ax.set_title(_shorten(series))
+        ax.invert_yaxis()  # more is pruned further down
+        _ticks(ax.yaxis, [short_percent(rate) for rate in rows.index], 7)
+    panels[len(panels) // 2].set_ylabel("Rate asked")
+    # As large as fits side by side; of more than 100 layers, every second or third is named.
+    size = min(6.5, max(4.0, 420 / len(order)))
+    _ticks(panels[-1].xaxis, [_shorten(name) for name in order], size, most=100)
+    panels[-1].tick_params("x", rotation=90)
+    bar = figure.colorbar(mesh, ax=panels, location="right", aspect=30, pad=0.015)
+    _finish_bar(bar, "Weights left", PERCENT)
+    hatched = Patch(**(SPARED | {"facecolor": "#41b6c4"}))
+    figure.legend([hatched], ["spared: never pruned"], loc="outside upper right", fontsize=7)
+    return figure
+
+
+def change_by_class(results: Results, change: pd.DataFrame) -> Figure:
+    """Draw the change of top-1 of each class against the dense network.
+
+    Args:
+        results: the study, whose series give the order.
+        change: (classes, networks) in fractions; its columns are pairs of series and rate.
+    """
+    values = change.to_numpy()
+    columns: list[Any] = change.columns.to_list()
+    figure = Figure(figsize=(WIDTH, 1.0 + 0.17 * len(change)), layout="constrained")
+    ax = figure.subplots()
+    largest = max(float(np.nanmax(np.abs(values))), 0.01)
+    mesh = _heat_map(ax, values, CHANGE_COLOURS, -largest, largest)
+    ax.invert_yaxis()  # the first class on top
+    _ticks(ax.yaxis, [_shorten(str(name)) for name in change.index], 7)
+    _ticks(ax.xaxis, [short_percent(rate) for _, rate in columns], 6.5, most=40)
+    if values.shape[1] <= 16:
+        _write_values(ax, values, largest)
+    names = [name for name, _ in columns]
+    for name in results.series:
+        if name in names:
+            start, width = names.index(name), names.count(name)
+            ax.axvline(start, color="white", linewidth=3)
+            ax.annotate(
+                _shorten(name, 3 + 7 * width),
+                (start + width / 2, 1),
+                (0, 5),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                fontweight="bold",
+            )
+    ax.set_xlabel("Rate asked")
+    bar = figure.colorbar(mesh, ax=ax, location="right", aspect=30, pad=0.015)
+    _finish_bar(bar, "Change of top-1 (points)", POINTS)
+    return figure
+
+
+def _draw_series(
+    ax: Axes,
+    results: Results,
+    networks: pd.DataFrame,
+    measure: Measure,
+    *,
+    hollow: bool = False,
+    x: str = "rate",
+) -> None:
+    """Draw one measure of every series with its intervals, and the dense network as a line across."""
+    for dense in over_seeds(results.dense, measure.metric):
+        ax.axhline(dense.value, color=INK, linewidth=1, zorder=1.5)
+        if math.isfinite(dense.low):
+            ax.axhspan(dense.low, dense.high, color=INK, alpha=0.06, linewidth=0, zorder=1)
+    styles = looks(results.series)
+    for place, (series, look) in enumerate(styles.items()):
+        own = networks[networks["series"] == series]
+        at = {estimate.rate: estimate.value for estimate in over_seeds(own, x)}
+        estimates = [estimate for estimate in over_seeds(own, measure.metric) if estimate.rate in at]
+        aside = DODGE * (place - (len(styles) - 1) / 2)
+        moved = ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans)
+        if any(estimate.seeds > 1 for estimate in estimates):
+            seeds = own[[x, measure.metric]].dropna().to_numpy()
+            ax.plot(*seeds.T, look.marker, color=look.colour, alpha=0.3, markersize=2.5, transform=moved)
+            ax.update_datalim(seeds)
+        _draw_estimates(
+            ax, [at[estimate.rate] for estimate in estimates], estimates, look, hollow=hollow, moved=moved
+        )
+    if measure.fraction:
+        ax.yaxis.set_major_formatter(PERCENT)
+        ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+
+
+def _draw_estimates(
+    ax: Axes, x: list[float], estimates: list[Estimate], look: Look, *, hollow: bool, moved: Transform
+) -> None:
+    """Draw one series as a line with markers and intervals, where `moved` puts it."""
+    values, lows, highs = ([estimate[i] for estimate in estimates] for i in (2, 3, 4))
+    ax.vlines(x, lows, highs, look.colour, linewidth=0.9, alpha=0.8, transform=moved)
+    face = "white" if hollow else look.colour
+    style = "--" if hollow else "-"
+    ax.plot(x, values, style, color=look.colour, marker=look.marker, markerfacecolor=face, transform=moved)
+    # What is drawn aside does not itself widen the axes.
+    seen = np.column_stack([x * 3, values + lows + highs])
+    ax.update_datalim(seen[np.isfinite(seen).all(axis=1)])
+    ax.autoscale_view()
+
+
+def _keep_to_fractions(panels: Sequence[Axes]) -> None:
+    """Cut the axes to 0 … 1: an interval may reach beyond, a fraction cannot."""
+    for ax in panels:
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(max(bottom, -0.02), min(top, 1.02))
+
+
+def _label_rates(ax: Axes, networks: pd.DataFrame) -> None:
+    rates = sorted(networks.loc[networks["stage"] != "dense", "rate"].unique())
+    if np.diff(rates).min(initial=1.0) > ROOM_FOR_TICK * (rates[-1] - rates[0]):
+        ax.set_xticks(rates)
+    ax.xaxis.set_major_formatter(PERCENT)
+    ax.set_xlabel("Rate asked")
+
+
+def _legend(figure: Figure, results: Results) -> None:
+    """Name every series once, below all panels."""
+    handles = [
+        Line2D([], [], color=look.colour, marker=look.marker) for look in looks(results.series).values()
+    ]
+    names = [_shorten(name) for name in results.series]
+    dense = Line2D([], [], color=INK, linewidth=1)
+    columns = max(1, min(len(names) + 1, 100 // (max(map(len, [*names, "dense"])) + 6)))
+    # Handed over at once, names that begin with "_" are names as any other.
+    figure.legend([dense, *handles], ["dense", *names], loc="outside lower center", ncols=columns)
+
+
+def _heat_map(ax: Axes, values: NDArray[Any], colours: str, low: float, high: float) -> Any:
+    """Draw (rows, columns) as cells with white lines between; grey where there is no value."""
+    ax.set_facecolor(FAINT)
+    ax.grid(False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    masked = np.ma.masked_invalid(values)
+    return ax.pcolormesh(masked, cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=0.4)
+
+
+def _write_values(ax: Axes, values: NDArray[Any], largest: float) -> None:
+    """Write each change, in points, into its cell."""
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "white" if abs(value) > 0.65 * largest else INK
+            at = (column + 0.5, row + 0.5)
+            ax.text(*at, _whole_points(value), ha="center", va="center_baseline", fontsize=6, color=colour)
+
+
+def _whole_points(change: float) -> str:
+    return f"{100 * change:+.0f}".replace("-", "−") if round(100 * change) else "0"
+
+
+def _ticks(axis: Any, names: list[str], size: float, most: int = 200) -> None:
+    """Label the cells along an axis of a heat map, at most `most` of them."""
+    step = -(-len(names) // most)
+    axis.set_ticks(np.arange(0, len(names), step) + 0.5, names[::step], fontsize=size)
+
+
+def _finish_bar(bar: Any, label: str, formatter: FuncFormatter) -> None:
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, labelsize=7)
+    bar.ax.yaxis.set_major_formatter(formatter)
+    bar.set_label(label, fontsize=7.5)
+
+
+def _shorten(name: str, longest: int = LONGEST_NAME) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

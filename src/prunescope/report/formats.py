@@ -1,0 +1,67 @@
+"""How numbers are written: one form for each kind, wherever on the page they stand."""
+
+from __future__ import annotations
+
+import math
+
+NO_VALUE = "–"
+SPACE = "\u00a0"  # keeps a number and its unit on one line
+PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def percent(fraction: float, decimals: int = 1) -> str:
+    """Write .7123 as 71.2 %."""
+    return NO_VALUE if math.isnan(fraction) else f"{100 * fraction:.{decimals}f}{SPACE}%"
+
+
+def short_percent(fraction: float) -> str:
+    """Write .4 as 40 % and .5511 as 55.1 %, for the ticks of an axis."""
+    return f"{round(100 * fraction, 1):g}{SPACE}%"
+
+
+def interval(low: float, high: float) -> str:
+    """Write an interval of fractions as 88.5–93.6 %, nothing where there is none."""
+    return "" if math.isnan(low) or math.isnan(high) else f"{100 * low:.1f}–{percent(high)}"
+
+
+def points(difference: float) -> str:
+    """Write a difference of two fractions, -.0123, as −1.2 points."""
+    if math.isnan(difference):
+        return NO_VALUE
+    tenths = round(100 * difference, 1)
+    sign = "−" if tenths < 0 else "+" if tenths > 0 else ""
+    return f"{sign}{abs(tenths):.1f}{SPACE}points"
+
+
+def decimal(value: float, decimals: int = 3) -> str:
+    """Write a number without unit, such as a cross-entropy, as 0.312."""
+    return NO_VALUE if math.isnan(value) else f"{value:.{decimals}f}"
+
+
+def times(factor: float) -> str:
+    """Write a compression as 5.0×; infinite where nothing is left."""
+    return NO_VALUE if math.isnan(factor) else "∞" if math.isinf(factor) else f"{factor:.1f}×"
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """Write an amount to three digits with its prefix: 1.92 M weights, 26.7 MB."""
+    if math.isnan(value):
+        return NO_VALUE
+    for size, prefix in PREFIXES:
+        if abs(value) >= size:
+            scaled = value / size
+            decimals = max(0, 2 - int(math.log10(abs(scaled))))
+            return f"{scaled:.{decimals}f}{SPACE}{prefix}{unit}"
+    return f"{value:.0f}{SPACE}{unit}".rstrip()
+
+
+def count(number: int, noun: str) -> str:
+    """Write 1 seed, 3 seeds."""
+    return f"{number:,}{SPACE}{noun}{'' if number == 1 or noun == 'series' else 's'}"
+
+
+def listing(items: list[str], most: int | None = None) -> str:
+    """Write a, b and c; beyond `most` items, the others as a number."""
+    if most is not None and len(items) > most:
+        items = [*items[:most], f"{len(items) - most} more"]
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

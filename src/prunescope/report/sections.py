@@ -1,0 +1,238 @@
+"""The sections of the page. To add one, write a function from `Results` to `Section` into `SECTIONS`.
+
+A function returns None where the study has nothing for its section; the page then leaves it out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pandas as pd
+
+from prunescope.report import figures
+from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, table_of
+from prunescope.report.figures import Measure
+from prunescope.report.formats import count, decimal, interval, listing, percent, quantity, times
+from prunescope.report.provenance import method, reproduce, steps
+from prunescope.report.results import METRICS, Network, Results, records
+from prunescope.report.summary import summary
+
+MOST_CLASSES = 50  # that a figure shows; of more, it shows the `FEW_CLASSES` that change most
+FEW_CLASSES = 20
+OTHER_MEASURES = (
+    Measure("top5", "Top-5 accuracy", True),
+    Measure("cross_entropy", "Cross-entropy", False),
+    Measure("calibration_error", "Calibration error", False),
+)
+SIZES = (Measure("macs_left", "MACs left", True), Measure("file_left", "Compressed file left", True))
+
+
+def accuracy(results: Results) -> Section | None:
+    """Show accuracy against the rate, and against what is really gone."""
+    if results.pruned["top1"].isna().all():
+        return None
+    retrains = not results.retrained.empty
+    styles = "Dashed, hollow: right after pruning; solid: after retraining. " if retrains else ""
+    plots = [
+        Plot(
+            "top1-by-rate",
+            figures.accuracy_by_rate(results),
+            f"Top-1 accuracy against the rate asked. {styles}Black: the dense network; dotted: "
+            f"always naming the most frequent class. {_intervals(results)}",
+            _alt("Top-1 accuracy against the rate asked", results),
+        )
+    ]
+    if results.final["top1"].notna().any():
+        plots.append(
+            Plot(
+                "top1-by-cost",
+                figures.accuracy_by_cost(results),
+                "Top-1 accuracy in the end, against the share of the prunable weights that is really gone "
+                "(zeros; for filters, also what reads or feeds only removed ones) and against the "
+                f"multiply-accumulates left. {_intervals(results)}",
+                _alt("Top-1 accuracy against the weights really gone and the MACs left", results),
+            )
+        )
+    others = [measure for measure in OTHER_MEASURES if results.pruned[measure.metric].notna().any()]
+    if others:
+        plots.append(
+            Plot(
+                "other-measures-by-rate",
+                figures.small_multiples(results, others),
+                f"Other measures of the same networks; each panel has its own scale. {_intervals(results)}",
+                _alt(f"{listing([measure.label for measure in others])} against the rate asked", results),
+            )
+        )
+    return Section("accuracy", "Accuracy", plots=plots)
+
+
+def layers(results: Results) -> Section | None:
+    """Show what is left of each layer."""
+    if not results.layers["network"].isin(results.final["network"]).any():
+        return None
+    plot = Plot(
+        "density-by-layer",
+        figures.density_by_layer(results),
+        "Share of each layer's weights that is left; layers in the order of the network, one row per rate "
+        "asked. For filters, weights that read or feed only removed ones count as gone.",
+        _alt(f"Heat map of the weights left in {count(results.layers['layer'].nunique(), 'layer')}", results),
+    )
+    return Section("layers", "Density by layer", plots=[plot])
+
+
+def size(results: Results) -> Section | None:
+    """Show how large the networks are."""
+    every_end = pd.concat([results.dense, results.final])
+    ends = every_end.groupby(["series", "rate"], sort=False)[list(METRICS)].mean().reset_index()
+    if ends["nonzero"].isna().all():
+        return None
+    plots = []
+    if measures := [measure for measure in SIZES if results.final[measure.metric].notna().any()]:
+        plots.append(
+            Plot(
+                "size-by-rate",
+                figures.size_by_rate(results, measures),
+                "What is left of the dense network's multiply-accumulates, counting only live inputs and "
+                "outputs and nonzero weights, and of its saved file after zstd compression. Neither is a "
+                "measured speed.",
+                _alt(f"{listing([measure.label for measure in measures])} against the rate asked", results),
+            )
+        )
+    caption = (
+        "Size of the dense network and of those in which each series ends. Compression is total over left: "
+        "of the prunable weights, of all weights, and of all with the unreachable ones counted as gone."
+    )
+    if results.seeds > 1:
+        caption += " Means over seeds."
+    table = table_of([_size_row(network) for network in records(ends)], caption)
+    return Section("size", "Size", plots=plots, tables=[table])
+
+
+def classes(results: Results) -> Section | None:
+    """Show which classes lost or gained."""
+    change = _change_by_class(results)
+    if change.empty:
+        return None
+    text = []
+    if len(change) > MOST_CLASSES:
+        text.append(f"Of {len(change):,} classes, the {FEW_CLASSES} whose top-1 changes most on average.")
+        largest = change.abs().mean(axis=1).sort_values(ascending=False, kind="stable")
+        change = change.loc[largest.index[:FEW_CLASSES]]
+    fewest = int(results.classes["n"].min())
+    text.append(
+        f"The smallest class has {count(fewest, 'test image')}; there, one image is {percent(1 / fewest)}."
+    )
+    plot = Plot(
+        "change-by-class",
+        figures.change_by_class(results, change),
+        "Change of each class's top-1 against the dense network, in points: orange lost, purple gained"
+        + ("; mean over seeds." if results.seeds > 1 else "."),
+        _alt(f"Heat map of the change of top-1 by class, {len(change)} rows", results),
+    )
+    return Section("classes", "Classes", text=text, plots=[plot])
+
+
+def networks(results: Results) -> Section | None:
+    """List every network: a row per pruning, which holds its retraining too."""
+    if results.networks.empty:
+        return None
+    nothing = dict.fromkeys(results.networks.columns, math.nan)
+    several = results.seeds > 1
+    retrained = {network["parent"]: network for network in records(results.retrained)}
+    rows = [_network_row(dense, nothing, dense, several) for dense in records(results.dense)]
+    for pruned in records(results.pruned):
+        if pruned["final"]:
+            rows.append(_network_row(pruned, nothing, pruned, several))
+        else:
+            end = retrained.get(pruned["network"], nothing)
+            rows.append(_network_row(pruned, pruned, end, several))
+    caption = (
+        "Every network, with 95 % intervals over the test images where there are any. “Pruned” is before the "
+        "retraining that follows; all else is in the end. Zeros, unreachable and compression are of the "
+        "prunable weights; ECE is the expected calibration error. Click a heading to sort."
+    )
+    text = "The full tables lie beside this page as Parquet files; `prunescope tables` gives them as CSV."
+    links = [Link(name, f"../tables/{name}") for name in results.files]
+    return Section("networks", "Every network", text=[text], tables=[table_of(rows, caption)], links=links)
+
+
+SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    summary,
+    method,
+    accuracy,
+    layers,
+    size,
+    classes,
+    networks,
+    steps,
+    reproduce,
+)
+
+
+def _size_row(network: Network) -> dict[str, Cell]:
+    return {
+        "Series": Cell(str(network["series"])),
+        "Rate asked": number_cell(network["rate"], percent),
+        "Nonzero weights": _of(network, "nonzero", "weights"),
+        "Unreachable": number_cell(network["unreachable_all"], percent),
+        "Compression, prunable": number_cell(network["compression_prunable"], times),
+        "Compression, all": number_cell(network["compression_all"], times),
+        "Compression, reachable": number_cell(network["compression_reachable"], times),
+        "MACs, effective": _of(network, "macs_effective", "macs_dense"),
+        "File, zstd": _of(network, "file_bytes_zstd", "file_bytes", "B"),
+    }
+
+
+def _network_row(network: Network, pruned: Network, end: Network, several_seeds: bool) -> dict[str, Cell]:
+    """Describe a network before retraining and in the end, either all NaN where it does not exist."""
+    return {
+        "Series": Cell(str(network["series"])),
+        "Rate asked": number_cell(network["rate"], percent),
+        "Seed": number_cell(network["seed"] if several_seeds else math.nan, "{:.0f}".format),
+        "Zeros, pruned": number_cell(pruned["zeros"], percent),
+        "Zeros": number_cell(end["zeros"], percent),
+        "Unreachable": number_cell(end["unreachable"], percent),
+        "Compression": number_cell(end["compression_prunable"], times),
+        "Top-1, pruned": _top1(pruned),
+        "Top-1": _top1(end),
+        "Top-5": number_cell(end["top5"], percent),
+        "Cross-entropy": number_cell(end["cross_entropy"], decimal),
+        "ECE": number_cell(end["calibration_error"], decimal),
+    }
+
+
+def _top1(network: Network) -> Cell:
+    within = interval(network["top1_low"], network["top1_high"])
+    return Cell(percent(network["top1"]), within, network["top1"])
+
+
+def _of(network: Network, part: str, whole: str, unit: str = "") -> Cell:
+    """Write an amount, and below it what it is a part of."""
+    return Cell(quantity(network[part], unit), f"of {quantity(network[whole], unit)}", network[part])
+
+
+def _change_by_class(results: Results) -> pd.DataFrame:
+    """Compare each class with the dense network of the same seed; the mean over seeds.
+
+    Returns:
+        (classes, networks): a row per class, a column per pair of series and rate.
+    """
+    known = results.networks[["network", "series", "rate", "seed", "stage", "final"]]
+    rows = results.classes.merge(known, on="network")
+    dense = rows.loc[rows["stage"] == "dense", ["seed", "index", "top1"]]
+    pairs = rows[rows["final"]].merge(dense, on=["seed", "index"], suffixes=("", "_dense"))
+    pairs["change"] = pairs["top1"] - pairs["top1_dense"]
+    change = pairs.pivot_table(index=["index", "class"], columns=["series", "rate"], values="change")
+    order = sorted(change.columns, key=lambda column: (results.series.index(column[0]), column[1]))
+    return change[order].droplevel("index")
+
+
+def _intervals(results: Results) -> str:
+    if results.seeds > 1:
+        return f"Means of {results.seeds} seeds, their 95 % t-intervals; light dots: each seed."
+    return "Bars and band: 95 % intervals over the test images." if results.measured("top1_low") else ""
+
+
+def _alt(what: str, results: Results) -> str:
+    return f"{what}, for {listing(results.series)}. The numbers are in the tables of this page."

@@ -1,0 +1,64 @@
+"""How figures look: one colour and one marker for each series, the same on every figure."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# Okabe & Ito (2008), told apart with every common colour blindness; black is the dense network's.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # 7 against 6 colours: no pair returns before 42 series
+INK, QUIET, FAINT = "#1b1f24", "#5f6b7a", "#e3e7ec"
+
+WIDTH = 7.2  # inches: two columns of a journal
+
+RC: Any = {  # matplotlib's type for it lists every key there is
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same layout on every machine
+    "font.size": 8,
+    "text.color": INK,
+    "text.parse_math": False,  # a name with dollar signs is a name
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.7,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "hatch.linewidth": 0.6,
+    "savefig.dpi": 300,
+    "svg.fonttype": "none",  # text stays text: found by a search, read aloud, small
+    "svg.hashsalt": "prunescope",  # the same figure gives the same bytes
+    "pdf.fonttype": 42,  # journals refuse Type 3 fonts
+}
+
+
+class Look(NamedTuple):
+    """The colour and the marker of one series."""
+
+    colour: str
+    marker: str
+
+
+def looks(series: list[str]) -> dict[str, Look]:
+    """Give each series its look, in the order of the study."""
+    return {name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(series)}

@@ -1,0 +1,1 @@
+"""One study file: its settings, its plan, its steps and their results."""

@@ -1,0 +1,148 @@
+"""Running a plan on this machine: every step once, whatever fails, whoever else is at work on the same store."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeVar
+
+import torch
+
+from prunescope.errors import NoRoomError, PrunescopeError
+from prunescope.study.plan import Plan
+from prunescope.study.steps import STEP_KINDS, Step, Workshop
+from prunescope.study.store import DamagedStep
+
+T = TypeVar("T")
+Status = Literal["done", "failed", "skipped"]
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def begin(self, total: int, done: int) -> None:
+        """The plan has `total` steps, of which `done` are done already."""
+
+    def step(self, step: Step) -> None:
+        """A step begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Part of the current step is done."""
+
+    def end(self, outcome: Outcome) -> None:
+        """A step has ended, or was found done."""
+
+    def note(self, text: str) -> None:
+        """Something that people should know."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step ended. `error` is what to tell the user, `trace` where it came from if that was unexpected."""
+
+    step: Step
+    status: Status
+    seconds: float = 0.0
+    reused: bool = False
+    error: str | None = None
+    trace: str | None = None
+
+
+@dataclass
+class Execution:
+    """Runs the steps of a plan that are not done yet."""
+
+    plan: Plan
+    workshop: Workshop
+    watcher: Watcher
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def run(self) -> list[Outcome]:
+        """Do every step that can be done; a step that fails stops only those that need it.
+
+        Raises:
+            NoRoomError: the disk is full, so that going on makes no sense.
+        """
+        steps = list(self.plan.steps())
+        store = self.workshop.store
+        self.workshop.opened.update(self.plan.opened)
+        self.workshop.progress = self.watcher.progress
+        done = {step.id for step in steps if store.has(step.id)}
+        self.watcher.begin(len(steps), len(done))
+        for step in steps:
+            outcome = self._found(step) if step.id in done else self._attempt(step)
+            self.outcomes[step.id] = outcome
+            self.watcher.end(outcome)
+        return list(self.outcomes.values())
+
+    def whole(self, read: Callable[[], T]) -> T:
+        """Return `read()`; a damaged step that it meets is named, set aside and done again first."""
+        while True:
+            try:
+                return read()
+            except DamagedStep as error:
+                step = next((s for s in self.plan.steps() if s.id == error.damage[0].step), None)
+                if step is None:
+                    raise
+                self.watcher.note(f"{error.damage[0].step}: {error.damage[0]}; doing it again")
+                self.workshop.store.set_aside(step.id)
+                self._do(step)
+
+    def _found(self, step: Step) -> Outcome:
+        """Return the outcome of a step that is done, without reading its result."""
+        return Outcome(step, "done", reused=True)
+
+    def _attempt(self, step: Step) -> Outcome:
+        broken = next((p for p in step.parents if self.outcomes[p.id].status != "done"), None)
+        if broken is not None:
+            return Outcome(
+                step, "skipped", error=f"needs {broken.label!r}, which {self.outcomes[broken.id].status}"
+            )
+        self.watcher.step(step)
+        started = time.perf_counter()
+        try:
+            reused = self._do(step)
+        except NoRoomError:
+            raise
+        except PrunescopeError as error:
+            return Outcome(step, "failed", time.perf_counter() - started, error=str(error))
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            return Outcome(
+                step, "failed", time.perf_counter() - started, error=text, trace=traceback.format_exc()
+            )
+        return Outcome(step, "done", time.perf_counter() - started, reused)
+
+    def _do(self, step: Step) -> bool:
+        """Do a step, unless another process has done it meanwhile; return whether it was."""
+        store = self.workshop.store
+        with store.lock(
+            step.id, on_wait=lambda: self.watcher.note(f"waiting: another run does {step.label!r}")
+        ):
+            if store.has(step.id):
+                return True
+            with ExitStack() as undo:
+                undo.enter_context(_threads(step.where["threads"]))
+                self.whole(lambda: self._write(step))
+        return False
+
+    def _write(self, step: Step) -> None:
+        with self.workshop.store.write(step.id, step.record) as folder:
+            STEP_KINDS[step.kind].run(step, self.workshop, folder)
+
+
+class _threads:
+    """Let torch use so many CPU threads for a while."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(self.count)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self.before)

@@ -1,0 +1,160 @@
+"""`run_study`: one study file in, tables and a report out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from prunescope.errors import PrunescopeError
+from prunescope.study.document import apply_overrides, read_document, validate
+from prunescope.study.execute import Execution, Outcome, Watcher
+from prunescope.study.images import StudyImages
+from prunescope.study.plan import Plan, make_plan
+from prunescope.study.settings import StudySettings
+from prunescope.study.steps import Step, Workshop, where
+from prunescope.study.store import Store
+from prunescope.study.tables import TABLES_FOLDER, gather_tables, write_tables
+
+DATA_VARIABLE = "PRUNESCOPE_DATA"
+
+
+class Silent:
+    """Watches a run and says nothing."""
+
+    def begin(self, total: int, done: int) -> None:
+        """Say nothing."""
+
+    def step(self, step: Step) -> None:
+        """Say nothing."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def end(self, outcome: Outcome) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left: its folder, its report, its tables, and the steps that did not end well."""
+
+    folder: Path
+    report: Path
+    tables: dict[str, pd.DataFrame]
+    failed: list[Outcome]
+
+
+def read_study(path: Path | str, overrides: Sequence[str] = ()) -> StudySettings:
+    """Read and check a study file. `overrides` are `key=value`, as with `--set`."""
+    return validate(apply_overrides(read_document(Path(path)), overrides), StudySettings)
+
+
+def prepare(
+    settings: StudySettings, data: Path | str | None = None, watcher: Watcher | None = None
+) -> tuple[Plan, StudyImages, dict[str, Any], Path | None]:
+    """Open images and network and plan the steps, without doing any."""
+    folder = _data_folder(data)
+    place = where(settings.threads, settings.device)
+    images = StudyImages(settings.images, folder, (watcher or Silent()).progress)
+    return make_plan(settings, images, place, folder), images, place, folder
+
+
+def run_study(
+    study: Path | str | StudySettings,
+    out: Path | str = "runs",
+    *,
+    data: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    watcher: Watcher | None = None,
+) -> Result:
+    """Run a study: do the steps that are not done yet, gather the tables, write the report.
+
+    Args:
+        study: a study file, or settings.
+        out: the folder of results; studies with the same one share their steps.
+        data: the folder that relative paths of images and weights start from (default: $PRUNESCOPE_DATA,
+            or else the current folder).
+        overrides: `key=value` for fields of the study, `retrain.epochs=2`.
+        watcher: is told of progress.
+
+    Raises:
+        PrunescopeError: the study cannot be run as it is. Steps that fail do not raise: see `Result.failed`.
+    """
+    from prunescope.report.page import write_report
+
+    settings = study if isinstance(study, StudySettings) else read_study(study, overrides)
+    watcher = watcher or Silent()
+    started = datetime.now(UTC)
+    store = Store(Path(out))
+    folder = Path(out) / settings.study
+    plan, images, place, data_folder = prepare(settings, data, watcher)
+    execution = Execution(plan, Workshop(store, images, place["device"], data_folder), watcher)
+    outcomes = execution.run()
+    tables = execution.whole(lambda: gather_tables(plan, store, outcomes))
+    write_tables(tables, folder / TABLES_FOLDER)
+    _describe(folder, settings, images, place, started)
+    _keep_errors(folder / "errors", outcomes)
+    failed = [outcome for outcome in outcomes if outcome.status != "done"]
+    return Result(folder, write_report(folder), tables, failed)
+
+
+def _data_folder(data: Path | str | None) -> Path | None:
+    chosen = data or os.environ.get(DATA_VARIABLE)
+    if chosen is None:
+        return None
+    folder = Path(chosen).expanduser()
+    if not folder.is_dir():
+        raise PrunescopeError(f"no folder {str(folder)!r} for data: check --data or {DATA_VARIABLE}")
+    return folder
+
+
+def _describe(
+    folder: Path, settings: StudySettings, images: StudyImages, place: dict[str, Any], started: datetime
+) -> None:
+    """Write study.json: what was run, on what, with which versions."""
+    about: dict[str, Any] = {
+        "study": settings.study,
+        "title": settings.title,
+        "description": settings.description,
+        "settings": settings.model_dump(mode="json", by_alias=True),
+        "images": {**images.counts, "classes": len(images.test.classes), "source": settings.images.test},
+        "machine": {
+            **place,
+            "processor": platform.processor() or platform.machine(),
+            "system": platform.system(),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("prunescope", "torch", "torchvision", "numpy")},
+        },
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["prunescope", *(shlex.quote(word) for word in sys.argv[1:])])
+        if Path(sys.argv[0]).name == "prunescope"
+        else "",
+    }
+    (folder / "study.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def _keep_errors(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Keep where unexpected errors came from, one file a step; remove those of earlier runs."""
+    for old in folder.glob("*.txt"):
+        old.unlink()
+    for outcome in outcomes:
+        if outcome.trace:
+            folder.mkdir(exist_ok=True)
+            (folder / f"{outcome.step.id}.txt").write_text(outcome.trace, encoding="utf-8")

@@ -1,0 +1,104 @@
+"""The tidy tables of a study: gathered from its steps, written as Parquet, read as pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from prunescope.errors import PrunescopeError, describe_os_error
+
+if TYPE_CHECKING:
+    from prunescope.study.execute import Outcome
+    from prunescope.study.plan import Plan
+    from prunescope.study.store import Store
+
+TABLES_FOLDER = "tables"
+
+
+def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict[str, pd.DataFrame]:
+    """Join what the measuring steps of a study found into one table each; steps that failed are left out."""
+    outcomes = list(outcomes)
+    done = {outcome.step.id for outcome in outcomes if outcome.status == "done"}
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for stop in plan.stops:
+        for step in plan.measures[stop.network]:
+            if step.id not in done:
+                continue
+            for file in sorted(store.open(step.id).glob("*.parquet")):
+                table = pd.read_parquet(file)
+                table.insert(0, "network", stop.network)
+                if file.stem == "scores":
+                    table["measure"] = step.kind.removeprefix("measure-")
+                parts.setdefault(file.stem, []).append(table)
+    tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
+    networks = pd.DataFrame([stop.columns for stop in plan.stops if stop.step.id in done])
+    tables["networks"] = _with_what_is_left(networks, tables.get("scores"))
+    tables["steps"] = pd.DataFrame(
+        [
+            {
+                "step": outcome.step.id,
+                "kind": outcome.step.kind,
+                "label": outcome.step.label,
+                "status": outcome.status,
+                "seconds": store.manifest(outcome.step.id)["seconds"]
+                if outcome.status == "done"
+                else outcome.seconds,
+                "reused": outcome.reused,
+                "error": outcome.error,
+            }
+            for outcome in outcomes
+        ]
+    )
+    return tables
+
+
+def _with_what_is_left(networks: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
+    """Add zeros and unreachable weights after pruning and after retraining, from the measure `size`."""
+    for what in ("zeros", "unreachable"):
+        found = (
+            {}
+            if scores is None
+            else scores[scores["metric"] == f"{what}_prunable"].set_index("network")["value"].to_dict()
+        )
+        own = networks["network"].map(found)
+        before = networks["parent"].map(found)
+        pruned, retrained = networks["stage"] == "pruned", networks["stage"] == "retrained"
+        networks[f"{what}_after_pruning"] = own.where(pruned, before.where(retrained))
+        networks[f"{what}_after_retraining"] = own.where(retrained)
+    return networks
+
+
+def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write each table as `<folder>/<name>.parquet`, replacing what is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            draft = folder / f".{name}.parquet"
+            table.to_parquet(draft, index=False)
+            draft.replace(folder / f"{name}.parquet")
+    except OSError as error:
+        raise describe_os_error(error, f"writing {folder}") from error
+
+
+def load_tables(study: Path | str) -> dict[str, pd.DataFrame]:
+    """Return the tables of a finished study by name.
+
+    Args:
+        study: its folder of results, `runs/<study>`.
+
+    Raises:
+        PrunescopeError: there are no tables, or one cannot be read.
+    """
+    folder = Path(study) / TABLES_FOLDER
+    files = sorted(folder.glob("[!.]*.parquet"))
+    if not files:
+        raise PrunescopeError(f"no tables in {folder}: give a study's folder, such as runs/demo")
+    try:
+        return {file.stem: pd.read_parquet(file) for file in files}
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise PrunescopeError(
+            f"a table in {folder} is damaged ({error}): run the study again to write it anew"
+        ) from error
