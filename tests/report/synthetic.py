@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pandas as pd
 WEIGHTS = 5_600_000
 SPARED_WEIGHTS = 100_000
 MACS = 1.498e9
-SERIES = (
+Series = tuple[str, str, str, float, float]
+SERIES: tuple[Series, ...] = (
     # name, granularity, score, top-1 lost by pruning alone and after retraining, at rate 1
     ("filters", "filter", "l1", 2.6, 0.21),
     ("weights", "weight", "magnitude", 1.3, 0.06),
@@ -25,7 +26,7 @@ TEST_IMAGES, DENSE_TOP1 = 500, 0.912
 def write_study(
     folder: Path,
     *,
-    series: Sequence[tuple[str, str, str, float, float]] = SERIES,
+    series: Sequence[Series] = SERIES,
     rates: Sequence[float] = (0.2, 0.4, 0.6),
     seeds: Sequence[int] = (0,),
     retrain: bool = True,
@@ -37,22 +38,14 @@ def write_study(
     **study: Any,
 ) -> Path:
     """Write `study.json` and all tables of a study; networks named in `failed` are missing from them."""
-    networks: list[dict[str, Any]] = []
-    for seed in seeds:
-        dense = f"dense-seed{seed}"
-        networks.append(
-            _network(dense, "dense", seed, "dense", 0.0, None, ("dense", "weight", "", 0, 0), retrain, hold)
-        )
-        for entry in series:
-            for rate in rates:
-                pruned, retrained = (
-                    f"{entry[0]}-{rate}-{stage}-seed{seed}" for stage in ("pruned", "retrained")
-                )
-                networks.append(_network(pruned, entry[0], seed, "pruned", rate, dense, entry, retrain, hold))
-                if retrain:
-                    networks.append(
-                        _network(retrained, entry[0], seed, "retrained", rate, pruned, entry, retrain, hold)
-                    )
+    networks = [
+        network | {"retraining": "fine-tune" if retrain else "none", "hold": hold}
+        for seed in seeds
+        for network in _networks(series, rates, seed, retrain)
+    ]
+    if not hold:
+        for network in (network for network in networks if network["stage"] == "retrained"):
+            network |= {"zeros_after_retraining": 0.003, "unreachable_after_retraining": 0.003}
     losses = {entry[0]: entry[3:] for entry in series}
     kept = [network for network in networks if network["network"] not in failed]
     tables = {
@@ -93,29 +86,31 @@ def write_study(
     return folder
 
 
-def _network(
-    name: str,
-    series: str,
-    seed: int,
-    stage: str,
-    rate: float,
-    parent: str | None,
-    entry: tuple[str, str, str, float, float],
-    retrain: bool,
-    hold: bool,
-) -> dict[str, Any]:
-    pruned, retrained = stage != "dense", stage == "retrained"
-    zeros = rate + 0.0004 if pruned else math.nan
-    unreachable = 1 - (1 - rate) ** 1.8 if entry[1] == "filter" else zeros
-    lasting = zeros if hold else 0.003
+def _networks(
+    series: Sequence[Series], rates: Sequence[float], seed: int, retrain: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table `networks` for one seed, all masks held."""
+    dense = f"dense-seed{seed}"
+    yield _network(dense, ("dense", "", "", 0.0, 0.0), seed, "dense")
+    for entry in series:
+        for rate in rates:
+            pruned, retrained = (f"{entry[0]}-{rate}-{stage}-seed{seed}" for stage in ("pruned", "retrained"))
+            zeros = rate + 0.0004
+            unreachable = 1 - (1 - rate) ** 1.8 if entry[1] == "filter" else zeros
+            before = {"zeros_after_pruning": zeros, "unreachable_after_pruning": unreachable}
+            after = {"zeros_after_retraining": zeros, "unreachable_after_retraining": unreachable}
+            both = {"rate": rate, "round": 1, **before}
+            yield _network(pruned, entry, seed, "pruned") | both | {"parent": dense}
+            if retrain:
+                yield _network(retrained, entry, seed, "retrained") | both | after | {"parent": pruned}
+
+
+def _network(name: str, entry: Series, seed: int, stage: str) -> dict[str, Any]:
     return {
-        "network": name, "step": f"{abs(hash_of(name)):016x}", "series": series, "granularity": entry[1],
-        "score": entry[2], "scope": "layer", "norm": "remove", "hold": hold, "schedule": "one-shot",
-        "retraining": "fine-tune" if retrain else "none", "seed": seed, "round": int(pruned), "stage": stage,
-        "rate": rate, "zeros_after_pruning": zeros, "zeros_after_retraining": lasting if retrained else math.nan,
-        "unreachable_after_pruning": unreachable if pruned else math.nan,
-        "unreachable_after_retraining": (unreachable if hold else lasting) if retrained else math.nan,
-        "parent": parent,
+        "network": name, "step": f"{hash_of(name):016x}", "series": entry[0], "granularity": entry[1],
+        "score": entry[2], "scope": "layer", "norm": "remove", "schedule": "one-shot", "seed": seed, "round": 0,
+        "stage": stage, "rate": 0.0, "zeros_after_pruning": math.nan, "zeros_after_retraining": math.nan,
+        "unreachable_after_pruning": math.nan, "unreachable_after_retraining": math.nan, "parent": None,
     }  # fmt: skip
 
 
@@ -189,7 +184,8 @@ def _classes(network: dict[str, Any], losses: dict[str, Any], classes: Sequence[
     return [
         {
             "network": network["network"], "index": index, "class": name, "n": TEST_IMAGES // len(classes),
-            "top1": min(1.0, max(0.0, top1 + (DENSE_TOP1 - top1) * math.sin(2 * index))), "low": 0.0, "high": 1.0,
+            "top1": min(1.0, max(0.0, top1 + (DENSE_TOP1 - top1) * math.sin(2 * index))),
+            "low": 0.0, "high": 1.0,
         }
         for index, name in enumerate(classes)
     ]  # fmt: skip
@@ -204,6 +200,6 @@ def _step(network: dict[str, Any], failed: Sequence[str]) -> dict[str, Any]:
         "skipped": "needs a step that failed",
     }
     return {
-        "step": network["step"], "kind": "train" if network["stage"] == "dense" else network["stage"], "label": name,
-        "status": status, "seconds": 1.5, "error": error[status], "reused": network["stage"] == "dense",
+        "step": network["step"], "kind": "train" if network["stage"] == "dense" else network["stage"],
+        "label": name, "status": status, "seconds": 1.5, "error": error[status], "reused": network["stage"] == "dense",
     }  # fmt: skip

@@ -15,8 +15,8 @@ def check(study: Study, out: Out = Path("runs"), data: Data = None, changes: Set
     from prunescope.study.run import prepare, read_study
     from prunescope.study.store import STORE_FILE, Store
 
-    settings = read_study(study, changes or ())
-    plan, images, _, _ = prepare(settings, data)
+    settings, document = read_study(study, changes or ())
+    plan, images, _, _ = prepare(settings, data, document=document)
     store = Store(out, create=False) if (out / STORE_FILE).exists() else None
     parts = ", ".join(f"{count} {part}" for part, count in images.counts.items() if count)
     typer.echo(

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from prunescope.study.execute import Outcome
 from prunescope.study.run import Silent
 from prunescope.study.steps import Step
+from prunescope.training.loop import Epoch
 
 _SLOW = 0.5  # seconds; quicker steps get no line of their own
 
@@ -70,6 +72,7 @@ class Bars(Lines):
         self.bars = bars
         self.steps = bars.add_task("decoding images", total=None)
         self.inside: TaskID | None = None
+        self.label = ""
 
     def begin(self, total: int, done: int) -> None:
         """Show how much there is to do."""
@@ -79,12 +82,19 @@ class Bars(Lines):
     def step(self, step: Step) -> None:
         """Begin a bar for the step."""
         self._drop()
-        self.inside = self.bars.add_task(step.label, total=None)
+        self.label = step.label
+        self.inside = self.bars.add_task(escape(step.label), total=None)
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar of the step."""
         task = self.steps if self.inside is None else self.inside
         self.bars.update(task, completed=done, total=total)
+
+    def epoch(self, epoch: Epoch, epochs: int) -> None:
+        """Say on the bar of the step which epoch is done, and with what loss."""
+        if self.inside is not None:
+            text = f"{self.label} (epoch {epoch.epoch + 1} of {epochs}: loss {epoch.loss:.3f})"
+            self.bars.update(self.inside, description=escape(text))
 
     def end(self, outcome: Outcome) -> None:
         """Move the bar of all steps."""

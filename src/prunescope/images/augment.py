@@ -119,7 +119,7 @@ def random_boxes(
     drawn = np.rint(np.stack([np.sqrt(area / shape), np.sqrt(area * shape)], axis=2))  # (images, tries, 2)
     fits = ((drawn > 0) & (drawn <= full)).all(axis=2)
     part = drawn[np.arange(len(sizes)), fits.argmax(axis=1)]
-    fallback = np.minimum(sizes, np.rint(sizes[:, ::-1] * [1 / ratio[0], ratio[1]]))
+    fallback = np.clip(np.rint(sizes[:, ::-1] * [1 / ratio[0], ratio[1]]), 1, sizes)
     found = fits.any(axis=1, keepdims=True)
     part = np.where(found, part, fallback).astype(np.int64)
     corner = np.where(found, rng.integers(0, sizes - part, endpoint=True), (sizes - part) // 2)

@@ -55,13 +55,16 @@ class ChannelMap:
 @contextmanager
 def replaced_forward(forwards: Mapping[nn.Module, Callable[..., object]]) -> Iterator[None]:
     """Let modules compute something else for a while."""
+    own = {module: module.__dict__["forward"] for module in forwards if "forward" in module.__dict__}
     try:
         for module, forward in forwards.items():
             module.forward = forward
         yield
     finally:
         for module in forwards:
-            module.__dict__.pop("forward", None)
+            del module.forward
+        for module, forward in own.items():
+            module.forward = forward
 
 
 def map_channels(network: nn.Module, layers: Mapping[str, Layer] | None = None) -> ChannelMap:
@@ -115,7 +118,29 @@ class _Painting:
         logits = output if isinstance(output, torch.Tensor) else output[0]
         self.map.logits = self.owners(self.recognise("the output", logits, dim=1))
         self.name_ties()
+        self.name_constants(forwards)
         return self.map
+
+    def name_constants(self, forwards: Mapping[nn.Module, Callable[..., object]]) -> None:
+        """Run again with all channels at 0: one that is other than 0 where it is read cannot be removed."""
+        dark: dict[nn.Module, Callable[..., object]] = {
+            module: (lambda x: x) if isinstance(module, NORMS_PER_CHANNEL) else forward
+            for module, forward in forwards.items()
+        }
+        dark |= {layer.module: self.eraser(layer) for layer in self.layers.values()}
+        with evaluating(self.network), replaced_forward(dark):
+            self.network(example_input(self.network).double())
+
+    def eraser(self, layer: Layer) -> Callable[[torch.Tensor], torch.Tensor]:
+        calls = iter(range(10**9))
+
+        def erase(x: torch.Tensor) -> torch.Tensor:
+            lit = x.movedim(1 if layer.kind == "conv" else -1, 0).flatten(1).any(1)
+            for owner in self.owners(self.map.reads[layer.name][lit]):
+                self.map.tied.setdefault(owner, f"turned into other than 0 on its way to {layer.name}")
+            return x.new_zeros(layer.outputs[next(calls) % len(layer.outputs)])
+
+        return erase
 
     def painter(self, layer: Layer) -> Callable[[torch.Tensor], torch.Tensor]:
         calls = iter(range(10**9))

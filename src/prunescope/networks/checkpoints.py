@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from prunescope.errors import PrunescopeError, describe_os_error
@@ -58,15 +58,17 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
 def _read_pickle(path: Path) -> tuple[State, dict[str, Any]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise PrunescopeError(
-            f"{path}: refused, because reading it would run code that it carries. Only tensors are read: "
-            "where you trust it, load it yourself and save `network.state_dict()` as .safetensors"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise PrunescopeError(f"{path}: not a whole checkpoint ({str(error).splitlines()[0]})") from error
-    except OSError as error:
+    except PermissionError as error:
         raise describe_os_error(error, f"reading {path}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        if "GLOBAL" in str(error):  # torch's word for a function or class that the file asks for
+            raise PrunescopeError(
+                f"{path}: refused, because reading it would run code that it carries. Only tensors are read: "
+                "where you trust it, load it yourself and save `network.state_dict()` as .safetensors"
+            ) from error
+        raise PrunescopeError(
+            f"{path}: not a whole checkpoint of torch ({type(error).__name__} while reading): fetch it again"
+        ) from error
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -137,15 +139,8 @@ def classes_of(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor
 def save_state(state: Mapping[str, torch.Tensor], metadata: Mapping[str, Any], path: Path) -> None:
     """Write tensors as safetensors, with `metadata` as JSON in its header."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    content = save(tensors, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
     try:
-        save_file(tensors, path, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+        path.write_bytes(content)
     except OSError as error:
         raise describe_os_error(error, f"writing {path}") from error
-    except SafetensorError as error:  # it wraps the OSError of a full disk in its text
-        raise describe_os_error(_os_error_in(error), f"writing {path}") from error
-
-
-def _os_error_in(error: SafetensorError) -> OSError:
-    _, _, code = str(error).partition("os error ")
-    digits = code.split(")")[0]
-    return OSError(int(digits), str(error)) if digits.isdigit() else OSError(str(error))

@@ -210,7 +210,7 @@ def _import_function(name: str) -> Callable[..., nn.Module]:
         sys.path.insert(0, here)
     try:
         function = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise PrunescopeError(f"cannot import the network {name!r}: {error}") from error
     if not callable(function):
         raise PrunescopeError(f"{name!r} is no function that returns a network")

@@ -57,9 +57,10 @@ def count(network: nn.Module, layers: Mapping[str, Layer] | None = None) -> Coun
     """Count zeros and unreachable weights of a network, layer by layer.
 
     A probe flows through the network with every weight replaced by a positive random number where it is not
-    0 (the rows of a layer sum to 1, so that nothing overflows): a channel can be alive where the probe
-    arrives, and matters where the gradient of the output comes back. Any architecture that runs can be
-    counted so. A constant that a bias or a shift puts out counts as alive: it does change the logits.
+    0 (what a layer puts out is scaled to at most 1, so that no activation or gate saturates): a channel can be
+    alive where the probe arrives, and matters where the gradient of the output comes back. Any architecture
+    that runs can be counted so. A constant that a bias or a shift puts out counts as alive: it does change
+    the logits.
     """
     layers = layers or find_layers(network)
     flows = _flow(network, layers)
@@ -74,8 +75,11 @@ def count(network: nn.Module, layers: Mapping[str, Layer] | None = None) -> Coun
         unreachable += own.unreachable + dead
     for module, alive in flows.items():
         if isinstance(module, NORMS_PER_CHANNEL) and module.affine:
+            shifted = (
+                alive.inputs if module.running_mean is None else alive.inputs | (module.running_mean != 0)
+            )
             for vector, reached in (
-                (module.weight, alive.inputs & alive.matters),
+                (module.weight, shifted & alive.matters),
                 (module.bias, alive.matters),
             ):
                 gone, dead = _vector_counts(vector, reached)
@@ -115,9 +119,8 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
     found: dict[nn.Module, _Alive] = {}
 
     def positive(pattern: torch.Tensor) -> torch.Tensor:
-        """Return random numbers where `pattern`, (out, in), is true; the rows sum to 1."""
-        draw = (torch.rand(pattern.shape, generator=generator) + 0.5).to(device) * pattern
-        return draw / draw.sum(1, keepdim=True).clamp(min=1e-12)
+        """Return random numbers where `pattern`, (out, in), is true."""
+        return (torch.rand(pattern.shape, generator=generator) + 0.5).to(device) * pattern
 
     def watch(module: nn.Module, x: torch.Tensor, y: torch.Tensor, dim: int) -> torch.Tensor:
         seen = found.setdefault(
@@ -142,21 +145,21 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
     def through_layer(layer: Layer) -> Callable[[torch.Tensor], torch.Tensor]:
         weight, bias = layer.module.weight.detach(), layer.module.bias
         pattern = (weight != 0).flatten(2).any(2) if layer.kind == "conv" else weight != 0
-        mixing = positive(pattern.float())
+        mixing = positive(pattern)
         constant = torch.zeros(len(pattern), device=device) if bias is None else (bias.detach() != 0).float()
         calls = iter(range(10**9))
 
         def probe(x: torch.Tensor) -> torch.Tensor:
             if layer.kind == "linear":
-                return watch(layer.module, x, functional.linear(x, mixing, constant), dim=-1)
-            y = functional.conv2d(x, mixing[:, :, None, None], constant, groups=layer.groups)
+                return watch(layer.module, x, _bounded(functional.linear(x, mixing, constant)), dim=-1)
+            y = _bounded(functional.conv2d(x, mixing[:, :, None, None], constant, groups=layer.groups))
             height, width = layer.outputs[next(calls) % len(layer.outputs)][-2:]
             return watch(layer.module, x, functional.adaptive_avg_pool2d(y, (height, width)), dim=1)
 
         return probe
 
     def through_norm(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-        scale, constant = _norm_pattern(module)
+        scale, constant = _norm_pattern(module, device)
 
         def probe(x: torch.Tensor) -> torch.Tensor:
             shape = (1, -1, *[1] * (x.ndim - 2))
@@ -170,6 +173,8 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
     for module in network.modules():
         if isinstance(module, NORMS_PER_CHANNEL):
             forwards[module] = through_norm(module)
+        elif isinstance(module, nn.LayerNorm | nn.GroupNorm):
+            forwards[module] = _across_channels
         elif isinstance(module, nn.MultiheadAttention):
             forwards[module] = _attention
     with evaluating(network), torch.enable_grad(), replaced_forward(forwards):
@@ -183,20 +188,33 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
     return found
 
 
+def _bounded(x: torch.Tensor) -> torch.Tensor:
+    """Scale `x` so that its largest entry is 1."""
+    return x / x.detach().abs().max().clamp(min=1e-30)
+
+
 def _any(where: torch.Tensor, dim: int) -> torch.Tensor:
     """Return (channels,): is it so anywhere in each entry of `dim`."""
     return where.movedim(dim, 0).flatten(1).any(1)
 
 
-def _norm_pattern(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def _norm_pattern(module: nn.Module, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return which channels a batch norm lets through, and to which it adds a constant, (channels,) of 0 and 1."""
     assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm)
-    channels = module.num_features
-    mean = module.running_mean if module.running_mean is not None else torch.ones(channels)
+    mean = (
+        torch.zeros(module.num_features, device=device)
+        if module.running_mean is None
+        else module.running_mean
+    )
     if not module.affine:
         return torch.ones_like(mean), (mean != 0).float()
     scale, shift = module.weight.detach(), module.bias.detach()
     return (scale != 0).float(), ((shift != 0) | ((scale != 0) & (mean != 0))).float()
+
+
+def _across_channels(x: torch.Tensor) -> torch.Tensor:
+    """Let every channel reach every other, and stay positive, as no real normalisation does."""
+    return x + x.flatten(1).mean(1).view(-1, *[1] * (x.ndim - 1)) + 1
 
 
 def _attention(

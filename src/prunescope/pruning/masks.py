@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
@@ -52,9 +52,9 @@ class Mask:
             "shapes": json.dumps({name: list(keep.shape) for name, keep in self.keep.items()}),
         }
         try:
-            save_file(bits, path, metadata=header)
-        except (OSError, SafetensorError) as error:
-            raise describe_os_error(OSError(*error.args), f"writing {path}") from error
+            path.write_bytes(save(bits, metadata=header))
+        except OSError as error:
+            raise describe_os_error(error, f"writing {path}") from error
 
     @classmethod
     def load(cls, path: Path) -> Mask:

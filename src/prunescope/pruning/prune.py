@@ -80,7 +80,7 @@ def prune(
         min_left=min_left,
         rounding=rounding,
     )
-    if not allow_empty_layers:
+    if not (min_left or allow_empty_layers):
         _refuse_empty(keep)
     weights = {f"{name}.weight": kept for name, kept in keep.items()}
     if channels and norm == "remove":

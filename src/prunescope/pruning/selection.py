@@ -15,8 +15,8 @@ Normalise = Literal["mean", "none", "layer"]
 Rounding = Literal["round", "floor", "ceil"]
 
 _ROUNDING: dict[Rounding, Callable[[float], int]] = {"round": round, "floor": math.floor, "ceil": math.ceil}
-_SAMPLE = 1 << 16
-_REMOVED = -1.0  # scores of magnitude, taylor, … are >= 0, so what is removed already goes first again
+_SAMPLE = 1 << 16  # entries
+_REMOVED = -math.inf  # what is removed already goes first again
 
 
 def select(
@@ -41,91 +41,123 @@ def select(
         normalise: in global scope, divide a layer's scores by their "mean", or by their sum ("layer").
         min_left: groups that each layer keeps at least.
         rounding: how rate * groups becomes a number of groups; "round" is Python's, half to even.
+
+    Raises:
+        PrunescopeError: a score is NaN or infinite.
     """
-    for name, values in scores.items():
-        if not torch.isfinite(values).all():
-            raise PrunescopeError(
-                f"the scores of {name} hold NaN or infinite values: is the network damaged?"
-            )
     count = _ROUNDING[rounding]
     ranked = {
-        name: _ranked(values, removed[name] if removed else None, normalise if scope == "global" else "none")
+        name: _ranked(
+            name, values, removed[name] if removed else None, normalise if scope == "global" else "none"
+        )
         for name, values in scores.items()
     }
+    pool = list(ranked.values())
     if scope == "layer":
-        return {
-            name: _keep([values], min(count(rate * values.numel()), values.numel() - min_left), generator)[0]
-            for name, values in ranked.items()
-        }
-    for values in ranked.values():
-        _protect(values, min_left)
-    total = sum(values.numel() for values in ranked.values())
-    removable = total - min_left * len(ranked)
-    keeps = _keep(list(ranked.values()), min(count(rate * total), removable), generator)
+        keeps = [
+            _keep([values], min(count(rate * values.numel()), values.numel() - min_left), generator)[0]
+            for values in pool
+        ]
+    else:
+        for values in pool:
+            _protect(values, min_left)
+        total = sum(values.numel() for values in pool)
+        keeps = _keep(pool, min(count(rate * total), total - min_left * len(pool)), generator)
+    if removed:  # also where more was removed before than is asked for now
+        keeps = [keep & ~removed[name] for name, keep in zip(ranked, keeps, strict=True)]
     return dict(zip(ranked, keeps, strict=True))
 
 
-def _ranked(scores: torch.Tensor, removed: torch.Tensor | None, normalise: Normalise) -> torch.Tensor:
-    """Make scores comparable, in place: 0 and above for what is there, less for what is gone."""
-    if (lowest := scores.min()) < 0:
-        scores -= lowest
+def _ranked(
+    name: str, scores: torch.Tensor, removed: torch.Tensor | None, normalise: Normalise
+) -> torch.Tensor:
+    """Make scores comparable, in place; what is gone comes before all others."""
+    lowest, highest = (extreme.item() for extreme in torch.aminmax(scores))  # NaN, if there is one
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        raise PrunescopeError(f"the scores of {name} hold NaN or infinite values: is the network damaged?")
     if normalise != "none":
+        scores -= min(lowest, 0)
         scores /= (scores.mean() if normalise == "mean" else scores.sum()).clamp(min=1e-30)
     return scores if removed is None else scores.masked_fill_(removed, _REMOVED)
 
 
 def _protect(values: torch.Tensor, min_left: int) -> None:
-    """Rank a layer's `min_left` best groups above everything, in place."""
-    if min_left:
-        flat = values.view(-1)
-        flat[flat.topk(min(min_left, flat.numel())).indices] = math.inf
+    """Rank the `min_left` best groups that a layer still has above everything, in place."""
+    rows = values.view(len(values), -1)
+    best = rows.amax(1).topk(min(min_left, len(rows))).indices  # the rows in which they must lie
+    within = rows[best].view(-1).topk(min(min_left, len(best) * rows.shape[1])).indices
+    where = best[within // rows.shape[1]], within % rows.shape[1]
+    rows[where] = torch.where(rows[where] > _REMOVED, math.inf, _REMOVED)
 
 
 def _keep(pool: Sequence[torch.Tensor], remove: int, generator: torch.Generator) -> list[torch.Tensor]:
-    """Return, for each tensor of the pool, all but the `remove` smallest entries of the whole pool."""
+    """Return, for each tensor of the pool, all but the `remove` smallest entries of the whole pool.
+
+    A random sample brackets the threshold. One look at all entries then keeps what lies above the bracket and
+    takes out what lies inside, which is little, so that the pool is neither joined nor sorted. *Source:* Floyd
+    & Rivest, Expected time bounds for selection, 1975.
+    """
     if remove <= 0:
         return [torch.ones_like(values, dtype=torch.bool) for values in pool]
-    threshold = kth_smallest(pool, remove, generator)
-    keeps = [values > threshold for values in pool]
-    spare = sum(values.numel() for values in pool) - remove - sum(int(keep.sum()) for keep in keeps)
-    if spare:  # several entries equal the threshold, and not all of them are to go
-        ties = [(values == threshold).flatten().nonzero().squeeze(1) for values in pool]
-        chosen = torch.randperm(sum(map(len, ties)), generator=generator)[:spare]
-        first = 0
-        for keep, tied in zip(keeps, ties, strict=True):
-            mine = chosen[(chosen >= first) & (chosen < first + len(tied))] - first
-            keep.view(-1)[tied[mine.to(tied.device)]] = True
-            first += len(tied)
+    keeps = _keep_by_bracket(pool, remove, *_bracket(pool, remove, generator), generator)
+    if keeps is None:  # the sample misled us
+        keeps = _keep_by_bracket(pool, remove, -math.inf, math.inf, generator)
+        assert keeps is not None
     return keeps
 
 
-def kth_smallest(pool: Sequence[torch.Tensor], k: int, generator: torch.Generator) -> float:
-    """Return the k-th smallest (from 1) entry of many tensors, without joining them.
+def _keep_by_bracket(
+    pool: Sequence[torch.Tensor], remove: int, low: float, high: float, generator: torch.Generator
+) -> list[torch.Tensor] | None:
+    """Do what `_keep` does; None if the threshold lies outside of `low` to `high`."""
+    keeps = [values >= low for values in pool]
+    inside = [
+        (values <= high).logical_and_(keep).flatten().nonzero().squeeze(1)
+        for values, keep in zip(pool, keeps, strict=True)
+    ]
+    candidates = torch.cat([values.flatten()[places] for values, places in zip(pool, inside, strict=True)])
+    remove -= sum(keep.numel() - int(keep.count_nonzero()) for keep in keeps)
+    if not 0 < remove <= len(candidates):
+        return None
+    gone = _smallest(candidates, remove, generator).split([len(places) for places in inside])
+    for keep, places, mine in zip(keeps, inside, gone, strict=True):
+        keep.view(-1)[places[mine]] = False
+    return keeps
 
-    A random sample brackets the answer; one pass counts what lies below the bracket and takes out what lies
-    inside, which is little and is sorted. *Source:* Floyd & Rivest, Expected time bounds for selection, 1975.
-    """
+
+def _smallest(values: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Return which are the `count` (at least 1) smallest of `values`, (values,) bool; ties are drawn."""
+    threshold = values.kthvalue(count).values
+    smallest = values < threshold
+    ties = (values == threshold).nonzero().squeeze(1)
+    drawn = torch.randperm(len(ties), generator=generator)[: count - int(smallest.count_nonzero())]
+    smallest[ties[drawn.to(ties.device)]] = True
+    return smallest
+
+
+def _bracket(pool: Sequence[torch.Tensor], k: int, generator: torch.Generator) -> tuple[float, float]:
+    """Return two numbers between which the k-th smallest entry lies, but for one time in a million."""
     total = sum(values.numel() for values in pool)
-    low, high = -math.inf, math.inf
-    if total > 4 * _SAMPLE:
-        sample = _sample(pool, total, generator).sort().values
-        centre, reach = k / total * len(sample), 4 * math.sqrt(len(sample))
-        if centre - reach >= 0:
-            low = sample[int(centre - reach)].item()
-        if centre + reach < len(sample):
-            high = sample[int(centre + reach)].item()
-    below = sum(int((values < low).sum()) for values in pool) if low > -math.inf else 0
-    inside = torch.cat([values[(values >= low) & (values <= high)] for values in pool])
-    if not below < k <= below + len(inside):  # the sample misled us: 1 in 10 000 times
-        below, inside = 0, torch.cat([values.flatten() for values in pool])
-    return float(inside.sort().values[k - below - 1])
+    if total <= 4 * _SAMPLE:
+        return -math.inf, math.inf
+    sample = _sample(pool, total, generator)
+    centre, share = k / total * _SAMPLE, k / total
+    reach = 5 * math.sqrt(_SAMPLE * share * (1 - share)) + 1  # standard deviations of a rank in the sample
+    first, last = math.floor(centre - reach), math.ceil(centre + reach)
+    low = sample.kthvalue(first).values.item() if first >= 1 else -math.inf
+    high = sample.kthvalue(last).values.item() if last <= _SAMPLE else math.inf
+    return low, high
 
 
 def _sample(pool: Sequence[torch.Tensor], total: int, generator: torch.Generator) -> torch.Tensor:
+    """Return `_SAMPLE` entries of the whole pool, drawn with replacement."""
     places = torch.randint(total, (_SAMPLE,), generator=generator).sort().values
-    taken, first = [], 0
-    for values in pool:
-        mine = places[(places >= first) & (places < first + values.numel())] - first
-        taken.append(values.flatten()[mine.to(values.device)])
-        first += values.numel()
-    return torch.cat(taken)
+    ends = torch.tensor([values.numel() for values in pool]).cumsum(0)
+    shares = places.tensor_split(torch.searchsorted(places, ends[:-1]))
+    starts = [0, *ends[:-1].tolist()]
+    return torch.cat(
+        [
+            values.flatten()[(mine - start).to(values.device)]
+            for values, mine, start in zip(pool, shares, starts, strict=True)
+        ]
+    )

@@ -6,6 +6,7 @@ import math
 
 NO_VALUE = "–"
 SPACE = "\u00a0"  # keeps a number and its unit on one line
+LONGEST_NAME = 30  # characters of a name on an axis
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -65,3 +66,9 @@ def listing(items: list[str], most: int | None = None) -> str:
     if most is not None and len(items) > most:
         items = [*items[:most], f"{len(items) - most} more"]
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def shorten(name: str, longest: int = LONGEST_NAME) -> str:
+    """Put a name on one line and cut it to fit beside an axis."""
+    line = " ".join(name.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -94,7 +95,8 @@ def _images(images: Mapping[str, Any]) -> str:
 
 def _facts(term: str, value: object) -> list[Fact]:
     """Return one fact, none where there is nothing to say."""
-    text = ", ".join(f"{key} {text}".strip() for key, text in _flat(value))
+    pairs = [(key, text) for key, text in _flat(value) if text]
+    text = ", ".join(f"{key.removesuffix('name').removesuffix('.')} {text}".strip() for key, text in pairs)
     return [Fact(term, text)] if text else []
 
 
@@ -116,4 +118,6 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(_text(item) for item in value)
-    return NO_VALUE if value is None or pd.isna(value) else str(value)
+    if isinstance(value, float) and not math.isnan(value):
+        return f"{value:g}"
+    return NO_VALUE if pd.isna(value) else str(value)

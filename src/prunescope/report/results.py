@@ -15,27 +15,29 @@ import pyarrow as pa
 
 from prunescope.errors import PrunescopeError, describe_os_error
 
-TEXT: dict[str, tuple[str, ...]] = {
+NEEDED: dict[str, tuple[str, ...]] = {
+    "networks": ("network", "step", "series", "seed", "stage", "rate", "parent"),
+    "scores": ("network", "metric", "value"),
+    "layers": ("network", "layer", "spared", "zeros"),
+    "classes": ("network", "index", "class", "n", "top1"),
+    "steps": ("step", "status", "reused"),
+}
+NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned, or has an interval
     "networks": (
-        "network", "step", "series", "granularity", "score", "scope", "norm", "hold", "schedule",
-        "retraining", "seed", "round", "stage", "parent",
-    ),
-    "scores": ("network", "metric"),
-    "layers": ("network", "layer", "spared"),
-    "classes": ("network", "index", "class"),
-    "steps": ("step", "kind", "label", "status", "error", "reused"),
-}  # fmt: skip
-NUMBERS: dict[str, tuple[str, ...]] = {
-    "networks": (
-        "rate", "zeros_after_pruning", "zeros_after_retraining",
+        "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
+        "zeros_after_pruning", "zeros_after_retraining",
         "unreachable_after_pruning", "unreachable_after_retraining",
     ),
-    "scores": ("value", "low", "high", "n"),
-    "layers": ("zeros", "unreachable"),
-    "classes": ("n", "top1"),
-    "steps": (),
+    "scores": ("low", "high"),
+    "layers": ("unreachable",),
+    "classes": (),
+    "steps": ("kind", "label", "error"),
 }  # fmt: skip
-OF_A_MEASURE = ("layers", "classes")  # absent where the study did not measure them
+NUMBERS = {
+    "rate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
+    "unreachable_after_retraining", "value", "low", "high", "zeros", "unreachable", "n", "top1",
+}  # fmt: skip
+OF_A_MEASURE = ("scores", "layers", "classes")  # absent where the study did not measure them
 METRICS = (
     "top1", "top5", "cross_entropy", "calibration_error",
     "weights", "nonzero", "unreachable_all",
@@ -75,15 +77,15 @@ class Results:
 
     Attributes:
         study: what `study.json` holds; any key may be absent.
-        networks: one row per network; the columns of the table `networks`, every metric of `METRICS` with its
+        networks: one row per network; columns of the table `networks`, every metric of `METRICS` with its
             `…_low` and `…_high` (NaN where not measured), and
             `zeros`, `unreachable`: fraction of the prunable weights, as the network stands;
             `gone`: the one of the two that says what is really gone, `unreachable` for filters, else `zeros`;
             `macs_left`, `file_left`: against the dense network of the same seed;
             `final`: whether the series ends in this network, rather than going on to retrain it.
-        layers: the table `layers` without `rate`, with `left`: the fraction of the weights that is not gone.
-        classes: the table `classes`.
-        steps: the table `steps`.
+        layers: one row per network and layer, with `left`: the fraction of its weights that is not gone.
+        classes: one row per network and class.
+        steps: one row per step.
         files: the names of all files of tables.
     """
 
@@ -142,7 +144,7 @@ def read_results(folder: Path) -> Results:
         PrunescopeError: a table or `study.json` is missing, damaged, or lacks a column.
     """
     study = _read_study(folder / "study.json")
-    tables = {name: _read_table(folder / "tables", name) for name in TEXT}
+    tables = {name: _read_table(folder / "tables", name) for name in NEEDED}
     twice = tables["scores"].duplicated(["network", "metric"])
     if twice.any():
         network, metric = tables["scores"].loc[twice, ["network", "metric"]].iloc[0]
@@ -156,7 +158,7 @@ def read_results(folder: Path) -> Results:
         .merge(networks[["network", "granularity"]], on="network")
     )
     layers["left"] = 1 - _gone(layers)
-    files = sorted(path.name for path in (folder / "tables").glob("*.parquet"))
+    files = sorted(path.name for path in (folder / "tables").glob("[!.]*.parquet"))
     return Results(study, networks, layers, tables["classes"], tables["steps"], files)
 
 
@@ -215,28 +217,23 @@ def _read_study(path: Path) -> dict[str, Any]:
 
 def _read_table(folder: Path, name: str) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
-    columns = [*TEXT[name], *NUMBERS[name]]
-    if not path.exists():
-        if name in OF_A_MEASURE:
-            return _typed(pd.DataFrame(columns=columns), name)
+    if not path.exists() and name not in OF_A_MEASURE:
         raise PrunescopeError(f"{path} is missing: run the study again to write it anew")
     try:
-        table = pd.read_parquet(path)
-        if table.empty:
-            table = table.reindex(columns=columns)
-        if missing := [column for column in columns if column not in table]:
+        table = pd.read_parquet(path) if path.exists() else pd.DataFrame()
+        missing = [column for column in NEEDED[name] if column not in table]
+        if missing and len(table):
             raise PrunescopeError(
                 f"{path} lacks the column {missing[0]!r}: it comes from another version of prunescope; "
                 "run the study again to write it anew"
             )
-        return _typed(table, name)
+        columns = [*NEEDED[name], *NOT_ALWAYS[name]]
+        # A column without any value has lost its type in the file.
+        return table.reindex(columns=columns).astype(
+            {column: float if column in NUMBERS else object for column in columns}
+        )
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         raise PrunescopeError(f"{path} is damaged ({error}): run the study again to write it anew") from error
-
-
-def _typed(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Give each column its type, which one without any value has lost in the file."""
-    return table.astype(dict.fromkeys(TEXT[name], object) | dict.fromkeys(NUMBERS[name], float))
 
 
 def _join(networks: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from prunescope.report import figures
+from prunescope.report import figures, heat_maps
 from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, table_of
 from prunescope.report.figures import Measure
 from prunescope.report.formats import count, decimal, interval, listing, percent, quantity, times
@@ -73,7 +73,7 @@ def layers(results: Results) -> Section | None:
         return None
     plot = Plot(
         "density-by-layer",
-        figures.density_by_layer(results),
+        heat_maps.density_by_layer(results),
         "Share of each layer's weights that is left; layers in the order of the network, one row per rate "
         "asked. For filters, weights that read or feed only removed ones count as gone.",
         _alt(f"Heat map of the weights left in {count(results.layers['layer'].nunique(), 'layer')}", results),
@@ -119,13 +119,14 @@ def classes(results: Results) -> Section | None:
         text.append(f"Of {len(change):,} classes, the {FEW_CLASSES} whose top-1 changes most on average.")
         largest = change.abs().mean(axis=1).sort_values(ascending=False, kind="stable")
         change = change.loc[largest.index[:FEW_CLASSES]]
-    fewest = int(results.classes["n"].min())
+    sizes = results.classes["n"]
+    fewest = int(sizes[sizes > 0].min())
     text.append(
         f"The smallest class has {count(fewest, 'test image')}; there, one image is {percent(1 / fewest)}."
     )
     plot = Plot(
         "change-by-class",
-        figures.change_by_class(results, change),
+        heat_maps.change_by_class(results, change),
         "Change of each class's top-1 against the dense network, in points: orange lost, purple gained"
         + ("; mean over seeds." if results.seeds > 1 else "."),
         _alt(f"Heat map of the change of top-1 by class, {len(change)} rows", results),
@@ -152,7 +153,7 @@ def networks(results: Results) -> Section | None:
         "retraining that follows; all else is in the end. Zeros, unreachable and compression are of the "
         "prunable weights; ECE is the expected calibration error. Click a heading to sort."
     )
-    text = "The full tables lie beside this page as Parquet files; `prunescope tables` gives them as CSV."
+    text = "The full tables lie beside this page as Parquet files; “prunescope tables” gives them as CSV."
     links = [Link(name, f"../tables/{name}") for name in results.files]
     return Section("networks", "Every network", text=[text], tables=[table_of(rows, caption)], links=links)
 

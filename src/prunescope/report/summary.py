@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 from prunescope.report.blocks import Cell, Fact, Section, Table, number_cell
 from prunescope.report.formats import count, interval, listing, percent, points, quantity, short_percent
 from prunescope.report.results import Network, Results, over_seeds, records
 
 STRANDED = 0.05  # from five points on, weights that are cut off are worth a word beside the zeros
+ROUNDING = 1e-9  # of two fractions that are equal counts
 
 
 def summary(results: Results) -> Section:
@@ -94,7 +97,7 @@ def _unfinished(results: Results) -> list[str]:
 def _masks_not_held(results: Results) -> list[str]:
     """Warn of each series whose zeros grew back, with the network that lost most of them."""
     worst: dict[str, Network] = {}
-    for network in sorted(_regrown(results), key=lambda network: network["zeros_after_retraining"]):
+    for network in _regrown(results):
         worst.setdefault(network["series"], network)
     warnings = []
     for series, network in worst.items():
@@ -113,25 +116,32 @@ def _masks_not_held(results: Results) -> list[str]:
 
 
 def _at_chance(results: Results) -> list[str]:
-    """Name the series whose accuracy, for every seed, is not above that of a constant answer."""
+    level = f"not better than always naming the most frequent class ({percent(results.chance)})"
     warnings = []
+    if _rates_at_chance(results.dense, results.chance):
+        warnings.append(
+            f"The dense network itself is at chance, {level}: what is compared with it says little."
+        )
     for when, networks in (("Before retraining", results.pruned), ("After retraining", results.retrained)):
-        above: dict[str, dict[float, bool]] = {}
-        for network in records(networks.dropna(subset=["top1"])):
-            lowest = network["top1"] if math.isnan(network["top1_low"]) else network["top1_low"]
-            rates = above.setdefault(network["series"], {})
-            rates[network["rate"]] = rates.get(network["rate"], False) or not lowest <= results.chance
-        names = [
-            f"{series} at {listing([short_percent(rate) for rate in sorted(rates) if not rates[rate]])}"
-            for series, rates in above.items()
-            if not all(rates.values())
-        ]
-        if names:
-            warnings.append(
-                f"{when}, accuracy is at chance, not better than always naming the most frequent class "
-                f"({percent(results.chance)}), for {'; '.join(names)}."
-            )
+        if lost := _rates_at_chance(networks, results.chance):
+            names = [
+                f"{series} at {listing(list(map(short_percent, rates)))}" for series, rates in lost.items()
+            ]
+            warnings.append(f"{when}, accuracy is at chance, {level}, for {'; '.join(names)}.")
     return warnings
+
+
+def _rates_at_chance(networks: pd.DataFrame, chance: float) -> dict[str, list[float]]:
+    """Return for each series the rates where top-1, for every seed, is not above that of a constant answer."""
+    above: dict[tuple[str, float], bool] = {}
+    for network in records(networks.dropna(subset=["top1"])):
+        lowest = network["top1"] if math.isnan(network["top1_low"]) else network["top1_low"]
+        key = (network["series"], network["rate"])
+        above[key] = above.get(key, False) or not lowest <= chance  # nothing is at a chance not known
+    lost: dict[str, list[float]] = {}
+    for series, rate in (key for key in sorted(above, key=lambda key: key[1]) if not above[key]):
+        lost.setdefault(series, []).append(rate)
+    return lost
 
 
 def _stranded(results: Results) -> list[str]:
@@ -181,6 +191,7 @@ def _best_at_each_rate(results: Results) -> list[Table]:
 
 
 def _regrown(results: Results) -> list[Network]:
-    """Return the networks that have fewer zeros after retraining than after pruning."""
+    """Return the networks that lost zeros in retraining, the one that lost most of them first."""
     lost = results.retrained["zeros_after_pruning"] - results.retrained["zeros_after_retraining"]
-    return records(results.retrained[lost > 1e-9])  # beyond the rounding of equal counts
+    order = lost[lost > ROUNDING].sort_values(ascending=False, kind="stable")
+    return records(results.retrained.loc[order.index])

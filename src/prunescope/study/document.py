@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from prunescope.errors import PrunescopeError, describe_os_error, did_you_mean
+from prunescope.errors import NoRoomError, PrunescopeError, describe_os_error, did_you_mean
 
 KeyPath = tuple[Any, ...]  # keys of mappings and indices of lists, from the top
 M = TypeVar("M", bound=BaseModel)
@@ -64,6 +64,37 @@ def _dotted(path: KeyPath) -> str:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class FieldError(PrunescopeError):
+    """What a field asks for is well-formed, but is not there or does not fit."""
+
+    def __init__(self, field: KeyPath, said: str) -> None:
+        self.field = field
+        super().__init__(said)
+
+
+@contextmanager
+def about(*field: Any) -> Iterator[None]:
+    """Note of an error inside which field of the study it is about."""
+    try:
+        yield
+    except NoRoomError:
+        raise
+    except PrunescopeError as error:
+        raise FieldError(field, str(error)) from error
+
+
+@contextmanager
+def located(document: Document | None) -> Iterator[None]:
+    """Say of an error about a field where the document gives that field."""
+    try:
+        yield
+    except FieldError as error:
+        if document is None:
+            raise
+        place = document.where(error.field)
+        raise PrunescopeError(f"{place}: {_dotted(error.field)}: {error}") from error
 
 
 # Reading
@@ -358,12 +389,17 @@ def validate(document: Document, model: type[M]) -> M:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        problems = _prefer([_problem(details, model) for details in error.errors()])
+        problems = _prefer([_problem(details, model) for details in error.errors() if _is_own(details)])
     entries = []
     for problem in sorted(problems, key=lambda problem: document.line(problem.place.path)):
         path = problem.place.path
         entries.append(": ".join(filter(None, [document.where(path), _dotted(path), str(problem)])))
     raise PrunescopeError("\n".join(dict.fromkeys(entries)))
+
+
+def _is_own(details: ErrorDetails) -> bool:
+    """Whether an error says something new: to pydantic, a list with a wrong item is also too short."""
+    return details["type"] != "too_short" or len(details["input"]) < details["ctx"]["min_length"]
 
 
 def _problem(details: ErrorDetails, model: type[BaseModel]) -> _Problem:

@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from prunescope.errors import NoRoomError, PrunescopeError
 from prunescope.study.plan import Plan
 from prunescope.study.steps import STEP_KINDS, Step, Workshop
 from prunescope.study.store import DamagedStep
+from prunescope.training.loop import Epoch
 
 T = TypeVar("T")
 Status = Literal["done", "failed", "skipped"]
@@ -31,6 +32,9 @@ class Watcher(Protocol):
 
     def progress(self, done: int, total: int) -> None:
         """Part of the current step is done."""
+
+    def epoch(self, epoch: Epoch, epochs: int) -> None:
+        """An epoch of the current training is done, of so many."""
 
     def end(self, outcome: Outcome) -> None:
         """A step has ended, or was found done."""
@@ -70,6 +74,7 @@ class Execution:
         store = self.workshop.store
         self.workshop.opened.update(self.plan.opened)
         self.workshop.progress = self.watcher.progress
+        self.workshop.epoch = self.watcher.epoch
         done = {step.id for step in steps if store.has(step.id)}
         self.watcher.begin(len(steps), len(done))
         for step in steps:
@@ -88,8 +93,16 @@ class Execution:
                 if step is None:
                     raise
                 self.watcher.note(f"{error.damage[0].step}: {error.damage[0]}; doing it again")
-                self.workshop.store.set_aside(step.id)
+                self._set_aside(step)
                 self._do(step)
+                if step.id in self.outcomes:
+                    self.outcomes[step.id] = replace(self.outcomes[step.id], reused=False)
+
+    def _set_aside(self, step: Step) -> None:
+        store = self.workshop.store
+        with store.lock(step.id):
+            if store.verify([step.id]):  # else another process has done it again meanwhile
+                store.set_aside(step.id)
 
     def _found(self, step: Step) -> Outcome:
         """Return the outcome of a step that is done, without reading its result."""
@@ -98,9 +111,8 @@ class Execution:
     def _attempt(self, step: Step) -> Outcome:
         broken = next((p for p in step.parents if self.outcomes[p.id].status != "done"), None)
         if broken is not None:
-            return Outcome(
-                step, "skipped", error=f"needs {broken.label!r}, which {self.outcomes[broken.id].status}"
-            )
+            how = "failed" if self.outcomes[broken.id].status == "failed" else "was skipped"
+            return Outcome(step, "skipped", error=f"needs {broken.label!r}, which {how}")
         self.watcher.step(step)
         started = time.perf_counter()
         try:

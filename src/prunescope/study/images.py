@@ -14,6 +14,7 @@ from prunescope.images.cache import Pixels, cached
 from prunescope.images.source import ImageSet, open_images, same_classes
 from prunescope.images.split import Indices, split, stratified_limit
 from prunescope.networks.preprocess import Preprocess
+from prunescope.study.document import about
 from prunescope.study.settings import ImagesSettings
 from prunescope.training.evaluation import LabelledPixels
 
@@ -31,15 +32,18 @@ class StudyImages:
     ) -> None:
         self.settings, self.progress = settings, progress
         self._decoded: dict[tuple[str, int | None, str], Pixels] = {}
-        self.test = self._open(settings.test, "test", settings.limit.test, data)
+        with about("images", "test"):
+            self.test = self._open(settings.test, "test", settings.limit.test, data)
         self.train: ImageSet | None = None
         self.own_validate: ImageSet | None = None
         if settings.train is not None:
-            self.train = self._open(settings.train, "train", settings.limit.train, data)
-            same_classes(self.train, self.test)
+            with about("images", "train"):
+                self.train = self._open(settings.train, "train", settings.limit.train, data)
+                same_classes(self.train, self.test)
         if isinstance(settings.validate_, str):
-            self.own_validate = self._open(settings.validate_, "train", None, data)
-            same_classes(self.own_validate, self.test)
+            with about("images", "validate"):
+                self.own_validate = self._open(settings.validate_, "train", None, data)
+                same_classes(self.own_validate, self.test)
 
     @cached_property
     def fingerprint(self) -> dict[Part, Any]:

@@ -26,8 +26,15 @@ from prunescope.networks.network import (
 )
 from prunescope.pruning.granularity import GRANULARITIES
 from prunescope.pruning.prune import choose_layers
+from prunescope.study.document import about
 from prunescope.study.images import StudyImages
-from prunescope.study.settings import MeasureChoice, NetworkSettings, SeriesSettings, StudySettings
+from prunescope.study.settings import (
+    MeasureChoice,
+    NetworkSettings,
+    SeriesSettings,
+    StudySettings,
+    rate_name,
+)
 from prunescope.study.steps import Step
 from prunescope.training.evaluation import logits_of, resolve_precision
 from prunescope.training.settings import TrainSettings
@@ -70,7 +77,8 @@ def make_plan(settings: StudySettings, images: StudyImages, where: dict[str, Any
     Raises:
         PrunescopeError: weights that do not fit, a layer that is not there or cannot be pruned so.
     """
-    network = _open(settings.network, images, data, seed=settings.seeds[0])
+    with about("network"):
+        network = _open(settings.network, images, data, seed=settings.seeds[0])
     _check_series(network, settings.prune)
     return _Planner(settings, images, where, data, network).plan()
 
@@ -124,7 +132,7 @@ class _Planner:
         source = dense
         for number, rate in enumerate(series.cumulative, start=1):
             columns = fixed | {"rate": rate, "round": number if series.schedule == "iterative" else 1}
-            name = f"{series.series}-{rate:.4g}"
+            name = f"{series.series}-{rate_name(rate)}"
             if series.schedule == "one-shot":
                 source = dense
             pruned = self.step("prune", f"prune {name}", self.pruning(series, rate, seed), source.step)
@@ -211,11 +219,11 @@ def _open(settings: NetworkSettings, images: StudyImages, data: Path | None, see
 def _check_series(network: nn.Module, prune: tuple[SeriesSettings, ...]) -> None:
     layers = find_layers(network)
     channels = None
-    for series in prune:
+    for number, series in enumerate(prune):
         granularity = GRANULARITIES[series.granularity]
         if granularity.removes_channels:
             channels = channels or map_channels(network, layers)
-        try:
+        with about("prune", number):
             choose_layers(
                 layers,
                 granularity,
@@ -224,8 +232,6 @@ def _check_series(network: nn.Module, prune: tuple[SeriesSettings, ...]) -> None
                 series.norm,
                 channels if granularity.removes_channels else None,
             )
-        except PrunescopeError as error:
-            raise PrunescopeError(f"series {series.series!r}: {error}") from error
 
 
 def _identity(settings: NetworkSettings, network: nn.Module, data: Path | None) -> dict[str, Any]:

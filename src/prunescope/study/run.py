@@ -16,8 +16,8 @@ from typing import Any
 
 import pandas as pd
 
-from prunescope.errors import PrunescopeError
-from prunescope.study.document import apply_overrides, read_document, validate
+from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.study.document import Document, apply_overrides, located, read_document, validate
 from prunescope.study.execute import Execution, Outcome, Watcher
 from prunescope.study.images import StudyImages
 from prunescope.study.plan import Plan, make_plan
@@ -25,6 +25,7 @@ from prunescope.study.settings import StudySettings
 from prunescope.study.steps import Step, Workshop, where
 from prunescope.study.store import Store
 from prunescope.study.tables import TABLES_FOLDER, gather_tables, write_tables
+from prunescope.training.loop import Epoch
 
 DATA_VARIABLE = "PRUNESCOPE_DATA"
 
@@ -39,6 +40,9 @@ class Silent:
         """Say nothing."""
 
     def progress(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def epoch(self, epoch: Epoch, epochs: int) -> None:
         """Say nothing."""
 
     def end(self, outcome: Outcome) -> None:
@@ -58,19 +62,29 @@ class Result:
     failed: list[Outcome]
 
 
-def read_study(path: Path | str, overrides: Sequence[str] = ()) -> StudySettings:
+def read_study(path: Path | str, overrides: Sequence[str] = ()) -> tuple[StudySettings, Document]:
     """Read and check a study file. `overrides` are `key=value`, as with `--set`."""
-    return validate(apply_overrides(read_document(Path(path)), overrides), StudySettings)
+    document = apply_overrides(read_document(Path(path)), overrides)
+    return validate(document, StudySettings), document
 
 
 def prepare(
-    settings: StudySettings, data: Path | str | None = None, watcher: Watcher | None = None
+    settings: StudySettings,
+    data: Path | str | None = None,
+    watcher: Watcher | None = None,
+    document: Document | None = None,
 ) -> tuple[Plan, StudyImages, dict[str, Any], Path | None]:
-    """Open images and network and plan the steps, without doing any."""
+    """Open images and network and plan the steps, without doing any.
+
+    Args:
+        document: where the settings are from; errors then name its lines.
+    """
     folder = _data_folder(data)
     place = where(settings.threads, settings.device)
-    images = StudyImages(settings.images, folder, (watcher or Silent()).progress)
-    return make_plan(settings, images, place, folder), images, place, folder
+    with located(document):
+        images = StudyImages(settings.images, folder, (watcher or Silent()).progress)
+        plan = make_plan(settings, images, place, folder)
+    return plan, images, place, folder
 
 
 def run_study(
@@ -96,20 +110,26 @@ def run_study(
     """
     from prunescope.report.page import write_report
 
-    settings = study if isinstance(study, StudySettings) else read_study(study, overrides)
+    settings, document = (study, None) if isinstance(study, StudySettings) else read_study(study, overrides)
     watcher = watcher or Silent()
     started = datetime.now(UTC)
     store = Store(Path(out))
     folder = Path(out) / settings.study
-    plan, images, place, data_folder = prepare(settings, data, watcher)
+    plan, images, place, data_folder = prepare(settings, data, watcher, document)
     execution = Execution(plan, Workshop(store, images, place["device"], data_folder), watcher)
-    outcomes = execution.run()
-    tables = execution.whole(lambda: gather_tables(plan, store, outcomes))
-    write_tables(tables, folder / TABLES_FOLDER)
-    _describe(folder, settings, images, place, started)
-    _keep_errors(folder / "errors", outcomes)
+    execution.run()
+    with store.lock(f"study-{settings.study}"):  # two runs of one study end at about the same time
+        tables = execution.whole(lambda: gather_tables(plan, store, execution.outcomes.values()))
+        outcomes = list(execution.outcomes.values())
+        write_tables(tables, folder / TABLES_FOLDER)
+        try:
+            _describe(folder, settings, images, place, started)
+            _keep_errors(folder / "errors", outcomes)
+        except OSError as error:
+            raise describe_os_error(error, f"writing {folder}") from error
+        report = write_report(folder)
     failed = [outcome for outcome in outcomes if outcome.status != "done"]
-    return Result(folder, write_report(folder), tables, failed)
+    return Result(folder, report, tables, failed)
 
 
 def _data_folder(data: Path | str | None) -> Path | None:

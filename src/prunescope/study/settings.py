@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -149,6 +150,8 @@ class SeriesSettings(Settings):
             raise ValueError("give either rates, or per_round and rounds")
         if self.rates is None and not (by_round and self.schedule == "iterative"):
             raise ValueError("per_round and rounds go together, with schedule: iterative")
+        if len({rate_name(rate) for rate in self.cumulative}) < len(self.cumulative):
+            raise ValueError("two rates are alike to four digits: networks are called by them")
         if self.schedule == "iterative" and list(self.cumulative) != sorted(set(self.cumulative)):
             raise ValueError("the rates of iterative pruning must rise from round to round")
         return self
@@ -161,6 +164,11 @@ class SeriesSettings(Settings):
         assert self.per_round is not None
         assert self.rounds is not None
         return tuple(1 - (1 - self.per_round) ** i for i in range(1, self.rounds + 1))
+
+
+def rate_name(rate: float) -> str:
+    """Return a rate as the names of networks spell it."""
+    return f"{rate:.4g}"
 
 
 class MeasureChoice(Settings):
@@ -180,7 +188,7 @@ class StudySettings(Settings):
     study: str = Field(description="Name of the study, and of its folder of results.")
     title: str = Field("", description="Heading of the report.")
     description: str = Field("", description="What the study asks, for the report.")
-    seeds: tuple[int, ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0,), min_length=1, description="Everything is repeated for each of these seeds."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: a GPU if there is one.")
@@ -208,20 +216,39 @@ class StudySettings(Settings):
             raise ValueError("that folder holds the steps of all studies: choose another name")
         return name
 
-    @field_validator("measure", mode="before")
+    @field_validator("seeds")
+    @classmethod
+    def _different_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if twice := _twice(seeds):
+            raise ValueError(f"the seed {twice[0]} is given twice")
+        return seeds
+
+    @field_validator("prune")
+    @classmethod
+    def _different_names(cls, prune: tuple[SeriesSettings, ...]) -> tuple[SeriesSettings, ...]:
+        names = [series.series for series in prune]
+        if twice := _twice(names):
+            raise ValueError(f"two series are called {twice[0]!r}: tables could not tell them apart")
+        if "dense" in names:
+            raise ValueError("a series cannot be called 'dense': that is the network before pruning")
+        return prune
+
+    @field_validator("measure", mode="before", json_schema_input_type=tuple[str | dict[str, Any], ...])
     @classmethod
     def _name_or_mapping(cls, choices: Any) -> Any:
         if not isinstance(choices, list | tuple):
             return choices
         return [_choice(choice) if isinstance(choice, str | dict) else choice for choice in choices]
 
+    @field_validator("measure")
+    @classmethod
+    def _different_measures(cls, measure: tuple[MeasureChoice, ...]) -> tuple[MeasureChoice, ...]:
+        if twice := _twice([choice.name for choice in measure]):
+            raise ValueError(f"{twice[0]} is to be measured twice: keep one")
+        return measure
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [series.series for series in self.prune]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two series are called {twice[0]!r}: tables could not tell them apart")
-        if "dense" in names:
-            raise ValueError("a series cannot be called 'dense': that is the network before pruning")
         retrained = [s.series for s in self.prune if (s.retrain or self.retrain).kind != "none"]
         if self.images.train is None and retrained:
             raise ValueError(
@@ -230,6 +257,10 @@ class StudySettings(Settings):
         if self.images.train is None and not self.network.is_trained:
             raise ValueError("without network.weights the dense network is trained, which needs images.train")
         return self
+
+
+def _twice(given: Sequence[T]) -> list[T]:
+    return [one for number, one in enumerate(given) if one in given[:number]]
 
 
 def _choice(choice: str | dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from prunescope.pruning.prune import prune
 from prunescope.registry import Registry
 from prunescope.study.images import StudyImages
 from prunescope.study.store import Store
-from prunescope.training.loop import train
+from prunescope.training.loop import Epoch, train
 from prunescope.training.settings import TrainSettings
 
 NETWORK_FILE, MASK_FILE, EPOCHS_FILE = "network.safetensors", "mask.safetensors", "epochs.parquet"
@@ -83,6 +83,7 @@ class Workshop:
     device: str
     data: Path | None
     progress: Progress = lambda done, total: None
+    epoch: Callable[[Epoch, int], None] = lambda epoch, epochs: None
     opened: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
 
     def network_of(self, step: Step) -> nn.Module:
@@ -167,6 +168,7 @@ def _train_on(step: Step, workshop: Workshop, network: nn.Module, mask: Mask | N
             validate=validate,
             seed=step.settings["seed"],
             on_step=workshop.progress,
+            on_epoch=lambda epoch: workshop.epoch(epoch, settings.epochs),
         )
     save_network(network, folder / NETWORK_FILE, {"step": step.id})
     pd.DataFrame([dataclasses.asdict(epoch) for epoch in history]).to_parquet(folder / EPOCHS_FILE)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from prunescope.study.store import Store
 
 TABLES_FOLDER = "tables"
+STOP_COLUMNS = (
+    "network", "step", "series", "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
+    "seed", "round", "stage", "rate", "parent",
+)  # fmt: skip
 
 
 def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict[str, pd.DataFrame]:
@@ -34,7 +38,8 @@ def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict
                     table["measure"] = step.kind.removeprefix("measure-")
                 parts.setdefault(file.stem, []).append(table)
     tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
-    networks = pd.DataFrame([stop.columns for stop in plan.stops if stop.step.id in done])
+    stops = [stop.columns for stop in plan.stops if stop.step.id in done]
+    networks = pd.DataFrame(stops, columns=list(STOP_COLUMNS))
     tables["networks"] = _with_what_is_left(networks, tables.get("scores"))
     tables["steps"] = pd.DataFrame(
         [
@@ -72,13 +77,16 @@ def _with_what_is_left(networks: pd.DataFrame, scores: pd.DataFrame | None) -> p
 
 
 def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Write each table as `<folder>/<name>.parquet`, replacing what is there."""
+    """Write each table as `<folder>/<name>.parquet`; those of an earlier run go."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             draft = folder / f".{name}.parquet"
             table.to_parquet(draft, index=False)
             draft.replace(folder / f"{name}.parquet")
+        for file in folder.glob("*.parquet"):
+            if file.stem not in tables:
+                file.unlink()
     except OSError as error:
         raise describe_os_error(error, f"writing {folder}") from error
 

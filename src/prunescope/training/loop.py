@@ -40,6 +40,7 @@ def train(
     validate: LabelledPixels | None = None,
     seed: int = 0,
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
     """Train `network` in place; it is left in eval mode, in its usual memory order.
 
@@ -48,6 +49,7 @@ def train(
     Args:
         validate: images that early stopping looks at (`settings.patience`).
         on_step: told after every step how many are done, and of how many.
+        on_epoch: told what each epoch did.
 
     Raises:
         PrunescopeError: the loss is NaN or infinite.
@@ -89,6 +91,7 @@ def train(
             _refuse_nan(mean, epoch, settings)
             top1 = _top1(network, validate, settings) if validate is not None and settings.patience else None
             history.append(Epoch(epoch, mean, lr, time.perf_counter() - started, batches.waited, top1))
+            on_epoch(history[-1])
             if top1 is not None:
                 if best is None or top1 > best[0]:
                     best = top1, copy.deepcopy(network.state_dict())

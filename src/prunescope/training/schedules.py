@@ -15,7 +15,7 @@ def factor(schedule: ScheduleSettings, epoch: float, epochs: int) -> float:
         epochs: epochs in all.
     """
     if epoch < schedule.warmup:
-        return max(epoch, 1e-3) / schedule.warmup
+        return min(max(epoch, 1e-3) / schedule.warmup, 1.0)
     match schedule.name:
         case "constant":
             return 1.0

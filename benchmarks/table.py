@@ -1,0 +1,63 @@
+"""What a benchmark found: rows, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+HEADINGS = ("what", "value", "compared with", "ratio", "target", "holds")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        against: what `ratio` compares with.
+        ratio: this divided by that.
+        most: the target for `value`, in its unit.
+        most_ratio: the target for `ratio`.
+    """
+
+    name: str
+    value: float
+    unit: str
+    against: str = ""
+    ratio: float | None = None
+    most: float | None = None
+    most_ratio: float | None = None
+
+    @property
+    def target(self) -> str:
+        if self.most is not None:
+            return f"≤ {self.most:g} {self.unit}"
+        return f"≤ {self.most_ratio:g} ×" if self.most_ratio is not None else ""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the target holds; None without one."""
+        if self.most is not None:
+            return self.value <= self.most
+        return None if self.ratio is None or self.most_ratio is None else self.ratio <= self.most_ratio
+
+    def cells(self) -> tuple[str, ...]:
+        ratio = "" if self.ratio is None else f"{self.ratio:.4g} ×"
+        holds = {True: "yes", False: "NO", None: ""}[self.holds]
+        return self.name, f"{self.value:.4g} {self.unit}", self.against, ratio, self.target, holds
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "target": self.target, "holds": self.holds}
+
+
+def markdown(machine: str, found: Mapping[str, Iterable[Row]]) -> str:
+    """Return all rows as Markdown, one table a benchmark."""
+    lines = [machine, ""]
+    for benchmark, rows in found.items():
+        lines += [f"## {benchmark}", "", _line(HEADINGS), _line("---" for _ in HEADINGS)]
+        lines += [*(_line(row.cells()) for row in rows), ""]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,131 @@
+"""The figures that are heat maps: what is left of each layer, what changed in each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from prunescope.report.formats import short_percent, shorten
+from prunescope.report.results import Results
+from prunescope.report.theme import FAINT, INK, WIDTH
+
+LEFT_COLOURS = "YlGnBu"  # light is little
+CHANGE_COLOURS = "PuOr"  # orange below, purple above: told apart with every common colour blindness
+SPARED: dict[str, Any] = {"facecolor": "none", "edgecolor": "white", "hatch": "////", "linewidth": 0}
+
+
+def density_by_layer(results: Results) -> Figure:
+    """Draw the weights left in each layer: a panel per series, a row per rate, layers from the input on."""
+    final = results.final[["network", "series", "rate"]]
+    layers = results.layers.merge(final, on="network")
+    order = [str(name) for name in layers["layer"].unique()]
+    left = {
+        series: own.pivot_table(index="rate", columns="layer", values="left").reindex(columns=order)
+        for series in results.series
+        if len(own := layers[layers["series"] == series])
+    }
+    heights = [len(rows) for rows in left.values()]
+    # A row is .2 inch high; titles, the layers' names and the bar take the rest.
+    figure = Figure(figsize=(WIDTH, 1.7 + 0.2 * sum(heights) + 0.35 * len(left)), layout="constrained")
+    grid = figure.subplots(len(left), 1, sharex=True, squeeze=False, height_ratios=heights)
+    panels: list[Axes] = list(grid[:, 0])
+    for ax, (series, rows) in zip(panels, left.items(), strict=True):
+        mesh = _heat_map(ax, rows.to_numpy(), LEFT_COLOURS, 0, 1)
+        spared = set(layers.loc[(layers["series"] == series) & layers["spared"].astype(bool), "layer"])
+        for column in (i for i, layer in enumerate(order) if layer in spared):
+            ax.axvspan(column, column + 1, **SPARED)
+        ax.set_title(shorten(series))
+        ax.invert_yaxis()  # more is pruned further down
+        _ticks(ax.yaxis, [short_percent(rate) for rate in rows.index], 7)
+    panels[len(panels) // 2].set_ylabel("Rate asked")
+    # As large as fits side by side; of more than 100 layers, every second or third is named.
+    size = min(6.5, max(4.0, 420 / len(order)))
+    _ticks(panels[-1].xaxis, [shorten(name) for name in order], size, most=100)
+    panels[-1].tick_params("x", rotation=90)
+    bar = figure.colorbar(mesh, ax=panels, location="right", aspect=30, pad=0.015)
+    _finish_bar(bar, "Weights left", short_percent)
+    hatched = Patch(**(SPARED | {"facecolor": "#41b6c4"}))
+    figure.legend([hatched], ["spared: never pruned"], loc="outside upper right", fontsize=7)
+    return figure
+
+
+def change_by_class(results: Results, change: pd.DataFrame) -> Figure:
+    """Draw the change of top-1 of each class against the dense network.
+
+    Args:
+        results: the study, whose series give the order.
+        change: (classes, networks) in fractions; its columns are pairs of series and rate.
+    """
+    values = change.to_numpy()
+    columns: list[Any] = change.columns.to_list()
+    figure = Figure(figsize=(WIDTH, 1.0 + 0.17 * len(change)), layout="constrained")
+    ax = figure.subplots()
+    largest = max(float(np.nanmax(np.abs(values))), 0.01)
+    mesh = _heat_map(ax, values, CHANGE_COLOURS, -largest, largest)
+    ax.invert_yaxis()  # the first class on top
+    _ticks(ax.yaxis, [shorten(str(name)) for name in change.index], 7)
+    _ticks(ax.xaxis, [short_percent(rate) for _, rate in columns], 6.5, most=40)
+    if values.shape[1] <= 16:
+        _write_values(ax, values, largest)
+    names = [name for name, _ in columns]
+    for name in results.series:
+        if name in names:
+            start, width = names.index(name), names.count(name)
+            ax.axvline(start, color="white", linewidth=3)
+            ax.annotate(
+                shorten(name, 3 + 7 * width),
+                (start + width / 2, 1),
+                (0, 5),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                fontweight="bold",
+            )
+    ax.set_xlabel("Rate asked")
+    bar = figure.colorbar(mesh, ax=ax, location="right", aspect=30, pad=0.015)
+    _finish_bar(bar, "Change of top-1 (points)", _whole_points)
+    return figure
+
+
+def _heat_map(ax: Axes, values: NDArray[Any], colours: str, low: float, high: float) -> Any:
+    """Draw (rows, columns) as cells with white lines between; grey where there is no value."""
+    ax.set_facecolor(FAINT)
+    ax.grid(False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    masked = np.ma.masked_invalid(values)
+    return ax.pcolormesh(masked, cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=0.4)
+
+
+def _write_values(ax: Axes, values: NDArray[Any], largest: float) -> None:
+    """Write each change, in points, into its cell."""
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "white" if abs(value) > 0.65 * largest else INK
+            at = (column + 0.5, row + 0.5)
+            ax.text(*at, _whole_points(value), ha="center", va="center_baseline", fontsize=6, color=colour)
+
+
+def _whole_points(change: float) -> str:
+    return f"{100 * change:+.0f}".replace("-", "−") if round(100 * change) else "0"
+
+
+def _ticks(axis: Any, names: list[str], size: float, most: int = 200) -> None:
+    """Label the cells along an axis of a heat map, at most `most` of them."""
+    step = -(-len(names) // most)
+    axis.set_ticks(np.arange(0, len(names), step) + 0.5, names[::step], fontsize=size)
+
+
+def _finish_bar(bar: Any, label: str, write: Callable[[float], str]) -> None:
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, labelsize=7)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    bar.set_label(label, fontsize=7.5)

@@ -1,0 +1,62 @@
+"""The bootstrap's intervals cover what they should, and agree with resampling image by image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from prunescope.measures.intervals import bootstrap_mean, bootstrap_share
+
+
+def resampled(values: np.ndarray) -> tuple[float, float]:
+    """The bootstrap as it is told: draw as many images as there are, with replacement, many times."""
+    generator = np.random.default_rng(123)
+    means = [generator.choice(values, len(values)).mean() for _ in range(5000)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(30, 50), (45, 60), (190, 200)])
+def test_a_share_is_as_if_resampled_image_by_image(hits: int, n: int) -> None:
+    expected = resampled(np.array([1.0] * hits + [0.0] * (n - hits)))
+    assert bootstrap_share(hits, n) == pytest.approx(expected, abs=0.021)  # a step is 1 / n
+
+
+def test_a_mean_is_as_if_resampled_image_by_image() -> None:
+    values = np.random.default_rng(5).gamma(2, size=80)
+    assert bootstrap_mean(values) == pytest.approx(resampled(values), abs=0.03)
+
+
+def test_a_share_is_a_mean_of_zeros_and_ones() -> None:
+    ones = np.repeat([1.0, 0.0], [70, 30])
+    assert bootstrap_share(70, 100) == pytest.approx(bootstrap_mean(ones), abs=0.011)
+
+
+def test_certain_shares_have_no_width() -> None:
+    assert bootstrap_share(0, 50) == (0, 0)
+    assert bootstrap_share(50, 50) == (1, 1)
+
+
+def test_blocks_of_many_images_are_drawn_like_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random(100)
+    whole = bootstrap_mean(values)
+    monkeypatch.setattr("prunescope.measures.intervals._BLOCK", 12_345)
+    assert bootstrap_mean(values) == pytest.approx(whole, abs=1e-12)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.5, 50), (0.8, 100), (0.9, 200)])
+def test_intervals_of_shares_cover_the_truth_95_times_in_100(share: float, n: int) -> None:
+    hits, times = np.unique(np.random.default_rng(1).binomial(n, share, 4000), return_counts=True)
+    intervals = [bootstrap_share(int(hit), n) for hit in hits]
+    covered = sum(
+        count for (low, high), count in zip(intervals, times, strict=True) if low <= share <= high
+    ) / sum(times)
+    assert 0.92 <= covered <= 0.975  # the percentile bootstrap covers a little less at n = 50
+
+
+def test_intervals_of_means_cover_the_truth_95_times_in_100(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prunescope.measures.intervals.DRAWS", 800)
+    generator = np.random.default_rng(2)
+    found = [bootstrap_mean(generator.normal(3, 1, 60)) for _ in range(600)]
+    covered = np.mean([low <= 3 <= high for low, high in found])
+    assert 0.91 <= covered <= 0.975

@@ -1,0 +1,98 @@
+"""Size of a network small enough to count by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from prunescope.images.cache import Pixels
+from prunescope.measures.measure import Subject
+from prunescope.measures.size import SizeSettings, measure_size
+from prunescope.networks.preprocess import Preprocess
+from prunescope.pruning.masks import Mask
+from prunescope.training.evaluation import LabelledPixels
+
+
+class Toy(nn.Module):
+    """3 -> 2 channels (3x3, 4 pixels), 2 -> 4 channels (1x1), mean, 4 -> 2 classes: 54 + 8 + (8 + 2) weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.preprocess = Preprocess(resize=None, crop=4)
+        self.a = nn.Conv2d(3, 2, 3, padding=1, bias=False)
+        self.b = nn.Conv2d(2, 4, 1, bias=False)
+        self.fc = nn.Linear(4, 2)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.fill_(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.fc(self.b(self.a(x)).mean((2, 3)))
+        return logits
+
+
+def measured(network: nn.Module, mask: Mask | None = None) -> tuple[dict[str, float], pd.DataFrame]:
+    none = LabelledPixels(
+        Pixels(np.empty(0, np.uint8), np.empty((0, 3), int)), np.empty(0, int), np.empty(0, int)
+    )
+    if mask is not None:
+        mask.apply(network)
+    tables = measure_size(Subject(network.eval(), none, (), (), mask), SizeSettings())
+    scores = tables["scores"]
+    assert scores[["low", "high"]].isna().all(axis=None)
+    return dict(zip(scores["metric"], scores["value"], strict=True)), tables["layers"].set_index("layer")
+
+
+def test_a_dense_network() -> None:
+    scores, layers = measured(Toy())
+    raw = len(save({name: t.contiguous() for name, t in Toy().state_dict().items()}))
+    assert 0 < scores.pop("file_bytes_zstd") < scores["file_bytes"]  # one value all over
+    assert scores == {
+        "weights": 72, "prunable_weights": 70, "nonzero": 72,
+        "zeros_prunable": 0, "zeros_all": 0, "unreachable_prunable": 0, "unreachable_all": 0,
+        "compression_prunable": 1, "compression_all": 1, "compression_reachable": 1,
+        "macs_dense": 54 * 16 + 8 * 16 + 8, "macs_effective": 54 * 16 + 8 * 16 + 8, "file_bytes": raw,
+    }  # fmt: skip
+    assert layers["kind"].to_dict() == {"a": "conv", "b": "conv", "fc": "linear"}
+    assert layers["kernel"].to_dict() == {"a": "3x3", "b": "1x1", "fc": "1x1"}
+    assert layers["weights"].to_dict() == {"a": 54, "b": 8, "fc": 8}
+    assert layers["out_channels"].to_dict() == {"a": 2, "b": 4, "fc": 2}
+    assert layers["in_channels"].to_dict() == {"a": 3, "b": 2, "fc": 4}
+    assert not layers["spared"].any()
+    assert layers["rate"].isna().all()
+
+
+def test_a_filter_gone_takes_the_weights_that_read_it() -> None:
+    keep = torch.tensor([True, False]).view(2, 1, 1, 1)
+    mask = Mask({"a.weight": keep}, "filter", {"a": 0.5})
+    scores, layers = measured(Toy(), mask)
+    # 27 zeros in a; b reads the dead channel with 4 of its 8 weights
+    assert scores["prunable_weights"] == 54  # only what was to be pruned: a
+    assert scores["nonzero"] == 72 - 27
+    assert scores["zeros_prunable"] == 27 / 54
+    assert scores["zeros_all"] == 27 / 72
+    assert scores["unreachable_prunable"] == 27 / 54
+    assert scores["unreachable_all"] == 31 / 72
+    assert scores["compression_prunable"] == 2
+    assert scores["compression_all"] == 72 / 45
+    assert scores["compression_reachable"] == 72 / 41
+    assert scores["macs_effective"] == 27 * 16 + 4 * 16 + 8
+    assert layers["spared"].to_dict() == {"a": False, "b": True, "fc": True}
+    assert layers["rate"].fillna(-1).to_dict() == {"a": 0.5, "b": -1, "fc": -1}
+    assert layers["kept"].to_dict() == {"a": 27, "b": 8, "fc": 8}
+    assert layers["zeros"].to_dict() == {"a": 0.5, "b": 0, "fc": 0}
+    assert layers["unreachable"].to_dict() == {"a": 0.5, "b": 0.5, "fc": 0}
+    assert layers["units_alive"].to_dict() == {"a": 1, "b": 4, "fc": 2}
+    assert layers["macs_effective"].to_dict() == {"a": 432, "b": 64, "fc": 8}
+
+
+def test_nothing_left_is_an_infinite_compression_not_an_error() -> None:
+    mask = Mask({"b.weight": torch.zeros(4, 2, 1, 1, dtype=torch.bool)}, "weight", {"b": 0.99})
+    scores, _ = measured(Toy(), mask)
+    assert scores["compression_prunable"] == float("inf")
+    assert scores["zeros_prunable"] == 1
+    assert scores["unreachable_all"] == pytest.approx((54 + 8 + 8) / 72)  # the biases alone reach the logits
