@@ -135,10 +135,14 @@ def memory() -> list[Row]:
 
 
 def print_peak(name: str) -> None:
-    """Print by how many bytes the peak of this process rises, and how many bytes the weights are."""
+    """Print by how many bytes the peak of this process rises, and how many bytes the weights are.
+
+    What is loaded and compiled at first use, the kernels of the network's forward pass among it, is there before.
+    """
     torch.set_num_threads(1)
-    MEMORY[name](ps.open_network("prunescope/sprig"))  # loads what is loaded at first use
     network = resnet50()
+    find_layers(network)
+    MEMORY[name](ps.open_network("prunescope/sprig"))
     Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is in use
     before = status("VmRSS")
     MEMORY[name](network)

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracles.channels import TOYS, Channel, Residual, Toy, carry
 from torch import nn
 
+from oracles.channels import TOYS, Channel, Residual, Toy, carry
 from prunescope.networks.channels import ChannelMap, map_channels, replaced_forward
 from prunescope.networks.layers import find_layers
 from prunescope.networks.network import open_network

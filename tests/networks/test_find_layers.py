@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracles.channels import TOYS, Concat, Twice, carry
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 from torch.utils.flop_counter import FlopCounterMode
 
+from oracles.channels import TOYS, Concat, Twice, carry
 from prunescope.errors import PrunescopeError
 from prunescope.networks.layers import find_layers, matching
 from prunescope.networks.network import example_input, open_network

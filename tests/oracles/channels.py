@@ -76,6 +76,23 @@ class Concat(nn.Module):
         return self.fc(functional.leaky_relu(self.d(x), 0.1).mean((2, 3)))
 
 
+def cut(network: Concat, keep: dict[str, torch.Tensor]) -> nn.Module:
+    """Return the network without the filters that `keep`, layer to (out,) bool, does not keep: smaller tensors."""
+    a, b, c, d = (keep[name] for name in "abcd")
+    bc = torch.cat([b, c])
+    rows = {"a": a, "norm_a": a, "b": b, "c": c, "norm": bc, "d": d}
+    columns = {"b": a, "c": a, "d": bc, "fc": d}
+    small = Concat(*(int(part.sum()) for part in (a, b, c, d)))
+    everything = slice(None)
+    state = {}
+    for name, tensor in network.state_dict().items():
+        layer = name.split(".")[0]
+        out = tensor[rows.get(layer, everything)] if tensor.ndim else tensor
+        state[name] = out[:, columns.get(layer, everything)] if tensor.ndim > 1 else out
+    small.load_state_dict(state)
+    return small.eval()
+
+
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -191,7 +208,7 @@ class Twice(nn.Module):
         self.fc = nn.Linear(4, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.tanh(self.a(x))
+        x = functional.hardswish(self.a(x))
         views = [self.shared(x), self.shared(functional.avg_pool2d(x, 2))]
         return self.fc(torch.cat([view.mean((2, 3)) for view in views], 1))
 
@@ -234,7 +251,12 @@ TOYS = {
             "grouped": of("point", 4),
             "fc": of("grouped", 6),
         },
-        tied={"a": "depthwise convolution depth", "depth": "depthwise", "point": "grouped", "grouped": "grouped"},
+        tied={
+            "a": "depthwise convolution depth",
+            "depth": "depthwise",
+            "point": "grouped",
+            "grouped": "grouped",
+        },
     ),
     "gate": Toy(
         Gate,

@@ -46,6 +46,7 @@ def write_study(
     if not hold:
         for network in (network for network in networks if network["stage"] == "retrained"):
             network |= {"zeros_after_retraining": 0.003, "unreachable_after_retraining": 0.003}
+            network["held"] = 0.003 / network["zeros_after_pruning"]
     losses = {entry[0]: entry[3:] for entry in series}
     kept = [network for network in networks if network["network"] not in failed]
     tables = {
@@ -99,7 +100,7 @@ def _networks(
             unreachable = 1 - (1 - rate) ** 1.8 if entry[1] == "filter" else zeros
             before = {"zeros_after_pruning": zeros, "unreachable_after_pruning": unreachable}
             after = {"zeros_after_retraining": zeros, "unreachable_after_retraining": unreachable}
-            both = {"rate": rate, "round": 1, **before}
+            both = {"rate": rate, "round": 1, "held": 1.0, **before}
             yield _network(pruned, entry, seed, "pruned") | both | {"parent": dense}
             if retrain:
                 yield _network(retrained, entry, seed, "retrained") | both | after | {"parent": pruned}

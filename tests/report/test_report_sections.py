@@ -80,12 +80,11 @@ def test_a_dense_network_at_chance_is_told_first(tmp_path):
 def test_weights_cut_off_beyond_the_rate_are_told(plain, tmp_path):
     text = words(summary(plain))
     assert (
-        "In filters more is gone than the rate says: at 60 % asked, 60.0 % of the prunable weights are"
+        "filters: at 60 % asked, 60.0 % of the prunable weights are zero, but 80.8 % can no longer act"
         in text
     )
-    assert "80.8 % can no longer act" in text
-    assert "In weights more is gone" not in text
-    assert "more is gone" not in words(summary(study(tmp_path, series=SERIES[1:])))
+    assert "weights: at" not in text
+    assert "More is gone" not in words(summary(study(tmp_path, series=SERIES[1:])))
 
 
 def test_failed_steps_are_counted_first_and_listed_with_their_error(tmp_path):

@@ -35,9 +35,12 @@ def run() -> None:
     except PrunescopeError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; what was finished is kept, and the same command goes on from there", err=True)
-        sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # which is how typer ends after Ctrl-C
+            typer.echo(
+                "\nstopped; what was finished is kept, and the same command goes on from there", err=True
+            )
+        raise
     except BrokenPipeError:  # the reader of our output has gone, say `| head`
         sys.stderr.close()
         sys.exit(1)

@@ -22,6 +22,8 @@ def measure_size(subject: Subject, settings: SizeSettings) -> Tables:
     rates = subject.mask.rates if subject.mask else {}
     pruned = rates or counted.layers  # of a dense network, every layer could be
     values = _scores(counted, [counted.layers[name] for name in pruned]) | _bytes(subject.network)
+    if subject.mask:
+        values["held"] = subject.mask.held(subject.network)
     return {
         "scores": pd.DataFrame(
             {"metric": list(values), "value": list(values.values()), "low": np.nan, "high": np.nan, "n": 1}

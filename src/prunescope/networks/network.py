@@ -92,6 +92,10 @@ def open_network(
     """
     importlib.import_module("prunescope.networks.families")  # which fills FAMILIES, and imports this module
     if is_file_name(name):
+        if weights is not None or classes is not None or options:
+            raise PrunescopeError(
+                f"{name} holds its own weights and architecture: leave out weights, classes and options"
+            )
         return _open_saved(resolve(name, data), preprocess)
     build, family, short = _builder(name)
     published = isinstance(weights, str) and not is_file_name(weights)

@@ -36,8 +36,17 @@ class Mask:
     def apply(self, network: nn.Module) -> None:
         """Set the removed weights of `network` to 0, once."""
         with torch.no_grad():
-            for parameter, keep in self._pairs(network):
+            for parameter, keep in self.pairs(network):
                 parameter.masked_fill_(~keep.to(parameter.device), 0)
+
+    def held(self, network: nn.Module) -> float:
+        """Return the fraction of the removed weights that are exactly 0 in `network`: 1, unless they grew back."""
+        removed = zero = 0
+        for parameter, keep in self.pairs(network):
+            gone = parameter.detach()[~keep.to(parameter.device).expand_as(parameter)]
+            removed += gone.numel()
+            zero += int((gone == 0).sum())
+        return zero / removed if removed else 1.0
 
     def removed(self, layer: str) -> torch.Tensor:
         """Return which groups of a layer's weight are gone."""
@@ -74,7 +83,8 @@ class Mask:
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise PrunescopeError(f"{path}: not a mask that prunescope saved ({error})") from error
 
-    def _pairs(self, network: nn.Module) -> Iterator[tuple[nn.Parameter, torch.Tensor]]:
+    def pairs(self, network: nn.Module) -> Iterator[tuple[nn.Parameter, torch.Tensor]]:
+        """Yield each masked parameter of `network` with what is kept of it."""
         parameters = dict(network.named_parameters())
         for name, keep in self.keep.items():
             if name not in parameters:
@@ -105,7 +115,7 @@ def hold(network: nn.Module, mask: Mask | None) -> Iterator[nn.Module]:
         yield network
         return
     mask.apply(network)
-    pairs = [(parameter, keep) for parameter, keep in mask._pairs(network) if not bool(keep.all())]
+    pairs = [(parameter, keep) for parameter, keep in mask.pairs(network) if not bool(keep.all())]
     ours = {id(parameter) for parameter, _ in pairs}
     factors: list[torch.Tensor] = []
 

@@ -87,7 +87,7 @@ def _protect(values: torch.Tensor, min_left: int) -> None:
     best = rows.amax(1).topk(min(min_left, len(rows))).indices  # the rows in which they must lie
     within = rows[best].view(-1).topk(min(min_left, len(best) * rows.shape[1])).indices
     where = best[within // rows.shape[1]], within % rows.shape[1]
-    rows[where] = torch.where(rows[where] > _REMOVED, math.inf, _REMOVED)
+    rows[where] = rows[where].masked_fill(rows[where] > _REMOVED, math.inf)
 
 
 def _keep(pool: Sequence[torch.Tensor], remove: int, generator: torch.Generator) -> list[torch.Tensor]:

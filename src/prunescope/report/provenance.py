@@ -19,7 +19,8 @@ def method(results: Results) -> Section:
     settings = results.study.get("settings") or {}
     facts = _facts("Network", settings.get("network"))
     facts += _facts("Images", _images(results.study.get("images") or {}))
-    for key in (key for key in settings if "train" in key):
+    given = (settings.get("network") or {}).get("weights")  # then nobody trained the dense network here
+    for key in (key for key in settings if "train" in key and not (given and key == "train")):
         facts += _facts(key.capitalize(), settings[key])
     facts += _spared(results)
     facts += _facts("Machine", results.study.get("machine"))

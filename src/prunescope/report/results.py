@@ -26,7 +26,7 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned, o
     "networks": (
         "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
         "zeros_after_pruning", "zeros_after_retraining",
-        "unreachable_after_pruning", "unreachable_after_retraining",
+        "unreachable_after_pruning", "unreachable_after_retraining", "held",
     ),
     "scores": ("low", "high"),
     "layers": ("unreachable",),
@@ -35,7 +35,7 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned, o
 }  # fmt: skip
 NUMBERS = {
     "rate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
-    "unreachable_after_retraining", "value", "low", "high", "zeros", "unreachable", "n", "top1",
+    "unreachable_after_retraining", "held", "value", "low", "high", "zeros", "unreachable", "n", "top1",
 }  # fmt: skip
 OF_A_MEASURE = ("scores", "layers", "classes")  # absent where the study did not measure them
 METRICS = (

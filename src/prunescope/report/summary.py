@@ -11,7 +11,6 @@ from prunescope.report.formats import count, interval, listing, percent, points,
 from prunescope.report.results import Network, Results, over_seeds, records
 
 STRANDED = 0.05  # from five points on, weights that are cut off are worth a word beside the zeros
-ROUNDING = 1e-9  # of two fractions that are equal counts
 
 
 def summary(results: Results) -> Section:
@@ -145,20 +144,24 @@ def _rates_at_chance(networks: pd.DataFrame, chance: float) -> dict[str, list[fl
 
 
 def _stranded(results: Results) -> list[str]:
-    warnings = []
+    """Warn of the series in which much more is gone than was set to zero, each at its worst rate."""
+    found = []
     for series in results.series:
         own = records(
             results.final[results.final["series"] == series].dropna(subset=["unreachable", "zeros"])
         )
         most = max(own, key=lambda network: network["unreachable"] - network["zeros"], default=None)
         if most is not None and most["unreachable"] - most["zeros"] > STRANDED:
-            warnings.append(
-                f"In {series} more is gone than the rate says: at {short_percent(most['rate'])} asked, "
-                f"{percent(most['zeros'])} of the prunable weights are zero, but "
-                f"{percent(most['unreachable'])} can no longer act, since they read or feed only what was "
-                "removed. Compare series by what is really gone."
+            found.append(
+                f"{series}: at {short_percent(most['rate'])} asked, {percent(most['zeros'])} of the prunable "
+                f"weights are zero, but {percent(most['unreachable'])} can no longer act"
             )
-    return warnings
+    if not found:
+        return []
+    return [
+        "More is gone than the rate says, since weights that read or feed only removed ones do nothing. "
+        f"{'; '.join(found)}. Compare series by what is really gone."
+    ]
 
 
 def _best_at_each_rate(results: Results) -> list[Table]:
@@ -191,7 +194,7 @@ def _best_at_each_rate(results: Results) -> list[Table]:
 
 
 def _regrown(results: Results) -> list[Network]:
-    """Return the networks that lost zeros in retraining, the one that lost most of them first."""
-    lost = results.retrained["zeros_after_pruning"] - results.retrained["zeros_after_retraining"]
-    order = lost[lost > ROUNDING].sort_values(ascending=False, kind="stable")
+    """Return the networks in which removed weights grew back, the one with most of them first."""
+    held = results.retrained["held"]
+    order = held[held < 1].sort_values(kind="stable")
     return records(results.retrained.loc[order.index])

@@ -75,7 +75,7 @@ class Execution:
         self.workshop.opened.update(self.plan.opened)
         self.workshop.progress = self.watcher.progress
         self.workshop.epoch = self.watcher.epoch
-        done = {step.id for step in steps if store.has(step.id)}
+        done = {step.id for step in steps if store.has(step.id) and self._is_whole(step)}
         self.watcher.begin(len(steps), len(done))
         for step in steps:
             outcome = self._found(step) if step.id in done else self._attempt(step)
@@ -92,13 +92,22 @@ class Execution:
                 step = next((s for s in self.plan.steps() if s.id == error.damage[0].step), None)
                 if step is None:
                     raise
-                self.watcher.note(f"{error.damage[0].step}: {error.damage[0]}; doing it again")
-                self._set_aside(step)
+                self._set_aside(step, error)
                 self._do(step)
                 if step.id in self.outcomes:
                     self.outcomes[step.id] = replace(self.outcomes[step.id], reused=False)
 
-    def _set_aside(self, step: Step) -> None:
+    def _is_whole(self, step: Step) -> bool:
+        """Compare a finished step with its checksums; a damaged one is named and set aside."""
+        try:
+            self.workshop.store.open(step.id)
+        except DamagedStep as error:
+            self._set_aside(step, error)
+            return False
+        return True
+
+    def _set_aside(self, step: Step, error: DamagedStep) -> None:
+        self.watcher.note(f"{step.id}: {error.damage[0]}; doing it again")
         store = self.workshop.store
         with store.lock(step.id):
             if store.verify([step.id]):  # else another process has done it again meanwhile

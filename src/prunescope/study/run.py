@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,10 +24,11 @@ from prunescope.study.plan import Plan, make_plan
 from prunescope.study.settings import StudySettings
 from prunescope.study.steps import Step, Workshop, where
 from prunescope.study.store import Store
-from prunescope.study.tables import TABLES_FOLDER, gather_tables, write_tables
+from prunescope.study.tables import TABLES_FOLDER, gather_tables, load_tables, write_tables
 from prunescope.training.loop import Epoch
 
 DATA_VARIABLE = "PRUNESCOPE_DATA"
+ABOUT, REPORT = "study.json", Path("report", "index.html")
 
 
 class Silent:
@@ -118,6 +119,8 @@ def run_study(
     plan, images, place, data_folder = prepare(settings, data, watcher, document)
     execution = Execution(plan, Workshop(store, images, place["device"], data_folder), watcher)
     execution.run()
+    if _nothing_new(folder, settings, execution.outcomes.values()):
+        return Result(folder, folder / REPORT, load_tables(folder), [])
     with store.lock(f"study-{settings.study}"):  # two runs of one study end at about the same time
         tables = execution.whole(lambda: gather_tables(plan, store, execution.outcomes.values()))
         outcomes = list(execution.outcomes.values())
@@ -150,16 +153,12 @@ def _describe(
         "study": settings.study,
         "title": settings.title,
         "description": settings.description,
-        "settings": settings.model_dump(mode="json", by_alias=True),
+        **_decisive(settings),
         "images": {**images.counts, "classes": len(images.test.classes), "source": settings.images.test},
         "machine": {
             **place,
             "processor": platform.processor() or platform.machine(),
             "system": platform.system(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("prunescope", "torch", "torchvision", "numpy")},
         },
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -167,7 +166,27 @@ def _describe(
         if Path(sys.argv[0]).name == "prunescope"
         else "",
     }
-    (folder / "study.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def _decisive(settings: StudySettings) -> dict[str, Any]:
+    """Return what the tables and the report of a study depend on, beside its steps."""
+    versions = {name: version(name) for name in ("prunescope", "torch", "torchvision", "numpy")}
+    return {
+        "settings": settings.model_dump(mode="json", by_alias=True),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def _nothing_new(folder: Path, settings: StudySettings, outcomes: Iterable[Outcome]) -> bool:
+    """Whether no step was done and `folder` has the tables and the report of the same study already."""
+    if not all(outcome.reused for outcome in outcomes) or not (folder / REPORT).exists():
+        return False
+    try:
+        about = json.loads((folder / ABOUT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return {key: about.get(key) for key in ("settings", "versions")} == _decisive(settings)
 
 
 def _keep_errors(folder: Path, outcomes: Sequence[Outcome]) -> None:

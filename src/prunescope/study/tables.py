@@ -61,19 +61,22 @@ def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict
 
 
 def _with_what_is_left(networks: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
-    """Add zeros and unreachable weights after pruning and after retraining, from the measure `size`."""
+    """Add what `size` found: zeros and unreachable after pruning and after retraining, and whether zeros held."""
+    pruned, retrained = networks["stage"] == "pruned", networks["stage"] == "retrained"
     for what in ("zeros", "unreachable"):
-        found = (
-            {}
-            if scores is None
-            else scores[scores["metric"] == f"{what}_prunable"].set_index("network")["value"].to_dict()
-        )
-        own = networks["network"].map(found)
-        before = networks["parent"].map(found)
-        pruned, retrained = networks["stage"] == "pruned", networks["stage"] == "retrained"
+        found = _by_network(scores, f"{what}_prunable")
+        own, before = networks["network"].map(found), networks["parent"].map(found)
         networks[f"{what}_after_pruning"] = own.where(pruned, before.where(retrained))
         networks[f"{what}_after_retraining"] = own.where(retrained)
+    networks["held"] = networks["network"].map(_by_network(scores, "held"))
     return networks
+
+
+def _by_network(scores: pd.DataFrame | None, metric: str) -> dict[str, float]:
+    if scores is None:
+        return {}
+    found = scores[scores["metric"] == metric]
+    return dict(zip(found["network"], found["value"], strict=True))
 
 
 def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:

@@ -1,0 +1,79 @@
+"""The worked examples of CONTRIBUTING.md are run as they are printed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from prunescope.images.source import SOURCES, open_images
+from prunescope.measures.measure import MEASURES, Subject
+from prunescope.networks.network import Origin, attach
+from prunescope.networks.preprocess import Preprocess
+from prunescope.pruning.prune import prune
+from prunescope.pruning.scores import SCORES
+from prunescope.training.evaluation import LabelledPixels, predict
+
+PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+
+
+@pytest.fixture
+def names() -> Iterator[dict[str, Any]]:
+    """The names that the examples use; what they register is taken out again."""
+    before = [(registry, dict(registry._entries)) for registry in (SCORES, MEASURES, SOURCES)]
+    yield {"torch": torch, "nn": nn}
+    for registry, entries in before:
+        registry._entries = entries
+
+
+@pytest.fixture
+def toy() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.ReLU(),
+            nn.Conv2d(4, 6, 3),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(6, 2),
+        )
+    return attach(network.eval(), Preprocess(resize=None, crop=8), Origin(name="toy"))
+
+
+def run(number: int, names: dict[str, Any]) -> dict[str, Any]:
+    """Run one example of the page in the namespace of those before it."""
+    exec(compile(EXAMPLES[number], f"CONTRIBUTING.md, example {number + 1}", "exec"), names)
+    return names
+
+
+def test_the_score(names: dict[str, Any], toy: nn.Module) -> None:
+    run(0, names)
+    run(1, names)["test_largest_is_the_largest_weight_of_each_filter"](toy)
+    mask = prune(toy, "filter", by="largest", rate=0.5)
+    assert int(mask.keep["0.weight"].sum()) == 2
+
+
+def test_the_measure_and_the_source(names: dict[str, Any], toy: nn.Module) -> None:
+    from prunescope.images.cache import cached
+
+    run(2, names)
+    run(3, names)
+    images = open_images("numbers:6")
+    assert images.classes == ("dark", "bright")
+    pixels = LabelledPixels(cached(images, None, "bilinear"), images.labels, np.arange(6))
+    measure = MEASURES["entropy"]
+    scores = measure.run(Subject(toy, pixels, images.classes, images.names, None), measure.settings())[
+        "scores"
+    ]
+    probabilities = predict(toy, pixels).softmax(1).double().numpy()
+    by_hand = np.mean([-sum(p * math.log2(p) for p in row) for row in probabilities])
+    assert scores.loc[0, "value"] == pytest.approx(by_hand)
