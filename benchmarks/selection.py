@@ -86,7 +86,7 @@ def at_rate(network: nn.Module, layers: dict[str, Layer], rate: float, pass_over
     )
     theirs = interleaved({"peer": FreshCopies(network, rate, 4)}, repeats=3)["peer"].cpu
     against, chosen = f"{PEER}, {theirs:.0f} ms", ours["selection"].cpu
-    limit = f"|w| of all weights, {pass_over_weights:.1f} ms"
+    limit = f"abs of all weights, {pass_over_weights:.1f} ms"
     return [
         Row(
             f"prune, rate {rate}",

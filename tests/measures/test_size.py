@@ -81,6 +81,7 @@ def test_a_filter_gone_takes_the_weights_that_read_it() -> None:
     assert scores["compression_all"] == 72 / 45
     assert scores["compression_reachable"] == 72 / 41
     assert scores["macs_effective"] == 27 * 16 + 4 * 16 + 8
+    assert scores["held"] == 1
     assert layers["spared"].to_dict() == {"a": False, "b": True, "fc": True}
     assert layers["rate"].fillna(-1).to_dict() == {"a": 0.5, "b": -1, "fc": -1}
     assert layers["kept"].to_dict() == {"a": 27, "b": 8, "fc": 8}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear  # what nn.MultiheadAttention puts out by
 
 from prunescope.networks.channels import NORMS_PER_CHANNEL, replaced_forward
 from prunescope.networks.layers import Layer, find_layers
@@ -84,7 +85,22 @@ def count(network: nn.Module, layers: Mapping[str, Layer] | None = None) -> Coun
             ):
                 gone, dead = _vector_counts(vector, reached)
                 parameters, zeros, unreachable = parameters + vector.numel(), zeros + gone, unreachable + dead
+    for other in _other_parameters(network):
+        gone = int((other == 0).sum())
+        parameters, zeros, unreachable = parameters + other.numel(), zeros + gone, unreachable + gone
     return Count(counted, parameters, zeros, unreachable)
+
+
+def _other_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Return what no layer and no batch norm holds: LayerNorms, attention, tokens. Nothing in it is pruned."""
+    followed = (nn.Conv2d, nn.Linear, *NORMS_PER_CHANNEL)  # or, like auxiliary heads, not run at all
+    held = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, followed) and not isinstance(module, NonDynamicallyQuantizableLinear)
+        for parameter in module.parameters(recurse=False)
+    }
+    return [parameter for parameter in network.parameters() if id(parameter) not in held]
 
 
 def _vector_counts(vector: torch.Tensor, reached: torch.Tensor) -> tuple[int, int]:

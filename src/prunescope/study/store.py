@@ -103,7 +103,7 @@ class Store:
         Raises:
             DamagedStep: a file is missing or has changed.
         """
-        if step_id not in self._whole:
+        if step_id not in self._whole or not (self.steps / step_id / MANIFEST).exists():
             if damage := self._examine(step_id, contents=True):
                 raise DamagedStep(self.steps / step_id, damage)
             self._whole.add(step_id)
