@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
+from places import REPOSITORY
 
 
 @pytest.fixture(scope="session")

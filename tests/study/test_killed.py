@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from conftest import REPOSITORY
+from places import REPOSITORY
 from prunescope import load_tables
 from study.tiny import document, write_data, write_study
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import REPOSITORY
+from places import REPOSITORY
 from prunescope.errors import PrunescopeError
 from prunescope.study.run import read_study
 from prunescope.study.settings import SeriesSettings, StudySettings
@@ -218,7 +218,8 @@ def test_every_field_has_its_sentence() -> None:
 
 
 def test_the_schema_accepts_the_studies_of_the_repository_and_refuses_a_typo() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     schema = json.loads(json.dumps(StudySettings.model_json_schema()))
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)

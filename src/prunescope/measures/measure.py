@@ -52,12 +52,14 @@ class Measure:
 
     Attributes:
         run: returns tables by name (`scores`, `layers`, …), without the columns that name the network.
+        looks_at_images: if not, no image is decoded for it, and other images are no reason to do it again.
     """
 
     name: str
     version: int
     settings: type[MeasureSettings]
     run: Callable[[Subject, Any], Mapping[str, pd.DataFrame]]
+    looks_at_images: bool = True
 
 
 MEASURES: Registry[Measure] = Registry("measure")

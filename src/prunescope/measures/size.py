@@ -90,4 +90,4 @@ def _layers(counted: Count, rates: dict[str, float]) -> pd.DataFrame:
     )
 
 
-MEASURES.register("size")(Measure("size", 1, SizeSettings, measure_size))
+MEASURES.register("size")(Measure("size", 1, SizeSettings, measure_size, looks_at_images=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
 
 def _read_pickle(path: Path) -> tuple[State, dict[str, Any]]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's, about pickles that it then refuses
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise describe_os_error(error, f"reading {path}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:

@@ -158,9 +158,10 @@ def device_of(network: nn.Module) -> torch.device:
 
 
 def example_input(network: nn.Module) -> torch.Tensor:
-    """Return one black image of the size the network expects: (1, 3, crop, crop), on its device."""
+    """Return one black image of the size the network expects: (1, 3, crop, crop), on its device, in its type."""
     crop = preprocess_of(network).crop
-    return torch.zeros(1, 3, crop, crop, device=device_of(network))
+    weight = next(network.parameters())
+    return torch.zeros(1, 3, crop, crop, device=weight.device, dtype=weight.dtype)
 
 
 def resolve(path: str | Path, data: Path | None) -> Path:
@@ -194,7 +195,10 @@ def _builder(name: str) -> tuple[Build, Family | None, str]:
     if slash and prefix in FAMILIES:
         family = FAMILIES[prefix]
         if short not in family.names():
-            raise PrunescopeError(f"no network {short!r} in {prefix}{did_you_mean(short, family.names())}")
+            known = family.names()
+            some = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
+            near = did_you_mean(short, known) or f"; known: {some}"
+            raise PrunescopeError(f"no network {short!r} in {prefix}{near}")
         return lambda classes, options, trained: family.build(short, classes, options, trained), family, short
     if ":" in name:
         function = _import_function(name)

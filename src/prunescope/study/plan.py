@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from prunescope.errors import PrunescopeError
+from prunescope.measures import all_measures
 from prunescope.networks.channels import map_channels
 from prunescope.networks.layers import find_layers
 from prunescope.networks.network import (
@@ -184,7 +185,7 @@ class _Planner:
 
     def measure(self, choice: MeasureChoice, stop: Stop) -> Step:
         chosen: dict[str, Any] = {"measure": choice.resolved().model_dump(mode="json")}
-        if choice.name != "size":  # which looks at no image
+        if all_measures()[choice.name].looks_at_images:
             chosen["images"] = self.images.fingerprint["test"]
         return self.step(
             f"measure-{choice.name}", f"measure {choice.name} of {stop.network}", chosen, stop.step

@@ -27,6 +27,7 @@ from prunescope.pruning.prune import prune
 from prunescope.registry import Registry
 from prunescope.study.images import StudyImages
 from prunescope.study.store import Store
+from prunescope.training.evaluation import NO_IMAGES
 from prunescope.training.loop import Epoch, train
 from prunescope.training.settings import TrainSettings
 
@@ -181,7 +182,9 @@ def _measure_with(name: str) -> Callable[[Step, Workshop, Path], None]:
         test = workshop.images.test
         subject = Subject(
             network,
-            workshop.images.labelled("test", preprocess_of(network)),
+            workshop.images.labelled("test", preprocess_of(network))
+            if measure.looks_at_images
+            else NO_IMAGES,
             test.classes,
             test.names,
             workshop.mask_of(step.parents[0]),

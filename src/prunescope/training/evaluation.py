@@ -34,6 +34,11 @@ class LabelledPixels:
         return torch.from_numpy(self.labels[self.indices])
 
 
+NO_IMAGES = LabelledPixels(
+    Pixels(np.empty(0, np.uint8), np.empty((0, 3), np.int64)), np.empty(0, np.int64), np.empty(0, np.int64)
+)
+
+
 def predict(
     network: nn.Module,
     images: LabelledPixels,
