@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from prunescope.errors import PrunescopeError, did_you_mean
 from prunescope.networks.network import evaluating, example_input
@@ -75,7 +76,7 @@ def find_layers(network: nn.Module, example: torch.Tensor | None = None) -> dict
     hooks = [module.register_forward_hook(note) for module in names]
     try:
         with evaluating(network):
-            network(example_input(network) if example is None else example)
+            _run_for_shapes(network, example_input(network) if example is None else example, shapes)
     finally:
         for hook in hooks:
             hook.remove()
@@ -90,6 +91,20 @@ def find_layers(network: nn.Module, example: torch.Tensor | None = None) -> dict
     if not layers:
         raise PrunescopeError("the network has no convolution or linear layer that its forward pass uses")
     return layers
+
+
+def _run_for_shapes(
+    network: nn.Module, example: torch.Tensor, shapes: dict[nn.Module, list[torch.Size]]
+) -> None:
+    """Run the network without arithmetic, on tensors that have a shape and no values, or else for real."""
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    try:
+        functional_call(
+            network, {name: tensor.to("meta") for name, tensor in tensors.items()}, example.to("meta")
+        )
+    except Exception:  # a forward pass that looks at values, or makes tensors of its own on the CPU
+        shapes.clear()
+        network(example)
 
 
 def matching(patterns: Sequence[str], names: Iterable[str], of: str = "the network") -> list[str]:
