@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from pictures import generated
 from table import Row
 
@@ -24,9 +25,9 @@ import prunescope.networks.families
 import prunescope.report.page
 import prunescope.study.run
 from prunescope.networks.network import open_network, save_network
-from prunescope.study.execute import Execution
+from prunescope.study.execute import Execution, Watcher
 from prunescope.study.plan import Plan, Stop
-from prunescope.study.run import Silent, run_study
+from prunescope.study.run import run_study
 from prunescope.study.settings import StudySettings
 from prunescope.study.steps import Step, Workshop, step_kind
 from prunescope.study.store import Store
@@ -62,7 +63,7 @@ def empty_step(folder: Path) -> Row:
     ]
     plan = Plan([Stop(step.label, step, {}) for step in steps], {step.label: [] for step in steps})
     started = time.perf_counter()
-    execution = Execution(plan, Workshop(Store(folder), None, "cpu", None), Silent())  # type: ignore[arg-type]
+    execution = Execution(plan, Workshop(Store(folder), None, "cpu", None), Watcher())  # type: ignore[arg-type]
     done = execution.run()
     taken = (time.perf_counter() - started) / EMPTY_STEPS * 1e3
     assert all(outcome.status == "done" for outcome in done)
@@ -125,6 +126,7 @@ def run_again(folder: Path, forget: bool) -> dict[str, float]:
     """
     if forget:
         (folder / "runs" / "finished" / prunescope.study.run.ABOUT).unlink()
+    torch.set_num_threads(1)
     taken: dict[str, float] = {}
     for part, (home, name) in PARTS.items():
         setattr(home, name, timed(part, getattr(home, name), taken))

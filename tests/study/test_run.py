@@ -18,7 +18,8 @@ from torch import nn
 from oracles import accuracy as oracle
 from prunescope import Mask, load_tables, open_network, run_study
 from prunescope.errors import PrunescopeError
-from prunescope.study.run import Result, Silent
+from prunescope.study.execute import Watcher
+from prunescope.study.run import Result
 from prunescope.study.settings import StudySettings
 from study.tiny import BASE, document, write_data
 
@@ -84,7 +85,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prunescope.report.page.write_report", lambda folder: folder / "none")
 
 
-def run(study: dict[str, Any], out: Path, data: Path, watcher: Silent | None = None) -> Result:
+def run(study: dict[str, Any], out: Path, data: Path, watcher: Watcher | None = None) -> Result:
     return run_study(StudySettings.model_validate(study), out, data=data, watcher=watcher)
 
 
@@ -403,7 +404,7 @@ def test_an_unexpected_error_fails_its_step_and_leaves_its_traceback(
     assert not list((result.folder / "errors").glob("*.txt"))
 
 
-class Notes(Silent):
+class Notes(Watcher):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -445,7 +446,7 @@ def test_a_step_that_vanished_is_done_again(ran: Ran, tmp_path: Path) -> None:
 def test_the_number_of_threads_is_that_of_the_study_and_then_the_old_one(data: Path, tmp_path: Path) -> None:
     seen: list[int] = []
 
-    class Threads(Silent):
+    class Threads(Watcher):
         def progress(self, done: int, total: int) -> None:
             seen.append(torch.get_num_threads())
 

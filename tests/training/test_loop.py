@@ -32,15 +32,6 @@ STILL = Augment(crop="centre", flip=0)
 Outputs = namedtuple("Outputs", ["logits", "aux"])
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Bits depend on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def images(count: int, classes: int = 3, seed: int = 0, size: int = 16) -> LabelledPixels:
     """Noise, a little brighter in the channel that is the class's own."""
     generator = np.random.default_rng(seed)

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from prunescope.study.execute import Outcome
-from prunescope.study.run import Silent
+from prunescope.study.execute import Outcome, Watcher
 from prunescope.study.steps import Step
 from prunescope.training.loop import Epoch
 
@@ -19,7 +18,7 @@ _SLOW = 0.5  # seconds; quicker steps get no line of their own
 
 
 @contextmanager
-def live_progress() -> Iterator[Silent]:
+def live_progress() -> Iterator[Watcher]:
     """Yield a watcher that shows a run on standard error."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
@@ -35,7 +34,7 @@ def live_progress() -> Iterator[Silent]:
         yield Bars(console, bars)
 
 
-class Lines(Silent):
+class Lines(Watcher):
     """Writes a line for each step that took a while."""
 
     def __init__(self, console: Console) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,28 +38,28 @@ class Origin(BaseModel):
     options: dict[str, Any] = {}
 
 
-class Family:
+class Family(ABC):
     """Networks that share a prefix of their name: how they are built and what they expect of images."""
 
+    @abstractmethod
     def names(self) -> list[str]:
         """Return the names that `build` knows, without the prefix."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self, name: str, classes: int | None, options: Mapping[str, Any], trained: bool) -> nn.Module:
         """Return the untrained architecture; `trained` says that weights will be loaded into it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def weights(self, name: str, weights: str) -> Path:
         """Return the file behind published weights, fetched if it is not there yet."""
-        raise NotImplementedError
 
     def published(self, name: str, file_name: str) -> tuple[Preprocess, dict[str, Any]]:
         """Return preprocessing and options of the published weights in `file_name`, or the architecture's."""
         return self.preprocess(name), {}
 
+    @abstractmethod
     def preprocess(self, name: str) -> Preprocess:
         """Return the preprocessing that suits the architecture."""
-        raise NotImplementedError
 
 
 FAMILIES: Registry[Family] = Registry("family of networks")

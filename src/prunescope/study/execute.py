@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
@@ -21,8 +21,8 @@ T = TypeVar("T")
 Status = Literal["done", "failed", "skipped"]
 
 
-class Watcher(Protocol):
-    """Is told how a run goes on."""
+class Watcher:
+    """Is told how a run goes on; this one keeps it to itself."""
 
     def begin(self, total: int, done: int) -> None:
         """The plan has `total` steps, of which `done` are done already."""

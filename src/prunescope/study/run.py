@@ -22,35 +22,12 @@ from prunescope.study.execute import Execution, Outcome, Watcher
 from prunescope.study.images import StudyImages
 from prunescope.study.plan import Plan, make_plan
 from prunescope.study.settings import StudySettings
-from prunescope.study.steps import Step, Workshop, where
+from prunescope.study.steps import Workshop, where
 from prunescope.study.store import Store
 from prunescope.study.tables import TABLES_FOLDER, gather_tables, load_tables, write_tables
-from prunescope.training.loop import Epoch
 
 DATA_VARIABLE = "PRUNESCOPE_DATA"
 ABOUT, REPORT = "study.json", Path("report", "index.html")
-
-
-class Silent:
-    """Watches a run and says nothing."""
-
-    def begin(self, total: int, done: int) -> None:
-        """Say nothing."""
-
-    def step(self, step: Step) -> None:
-        """Say nothing."""
-
-    def progress(self, done: int, total: int) -> None:
-        """Say nothing."""
-
-    def epoch(self, epoch: Epoch, epochs: int) -> None:
-        """Say nothing."""
-
-    def end(self, outcome: Outcome) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +60,7 @@ def prepare(
     folder = _data_folder(data)
     place = where(settings.threads, settings.device)
     with located(document):
-        images = StudyImages(settings.images, folder, (watcher or Silent()).progress)
+        images = StudyImages(settings.images, folder, (watcher or Watcher()).progress)
         plan = make_plan(settings, images, place, folder)
     return plan, images, place, folder
 
@@ -112,7 +89,7 @@ def run_study(
     from prunescope.report.page import write_report
 
     settings, document = (study, None) if isinstance(study, StudySettings) else read_study(study, overrides)
-    watcher = watcher or Silent()
+    watcher = watcher or Watcher()
     started = datetime.now(UTC)
     store = Store(Path(out))
     folder = Path(out) / settings.study
