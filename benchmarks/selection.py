@@ -72,7 +72,7 @@ def rows() -> list[Row]:
         limit = interleaved(
             {"forward": lambda: find_layers(network), "abs": lambda: [w.abs() for w in weights]}
         )
-        found.append(Row("one forward pass, which finds the layers", limit["forward"].cpu, "ms"))
+        found.append(Row("finding the layers", limit["forward"].cpu, "ms"))
         for rate in RATES:
             found += at_rate(network, layers, rate, limit["abs"].cpu)
     with threads(os.cpu_count() or 1):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 
 from prunescope.errors import PrunescopeError
@@ -111,10 +112,7 @@ def _keep_by_bracket(
 ) -> list[torch.Tensor] | None:
     """Do what `_keep` does; None if the threshold lies outside of `low` to `high`."""
     keeps = [values >= low for values in pool]
-    inside = [
-        (values <= high).logical_and_(keep).flatten().nonzero().squeeze(1)
-        for values, keep in zip(pool, keeps, strict=True)
-    ]
+    inside = [_places((values <= high).logical_and_(keep)) for values, keep in zip(pool, keeps, strict=True)]
     candidates = torch.cat([values.flatten()[places] for values, places in zip(pool, inside, strict=True)])
     remove -= sum(keep.numel() - int(keep.count_nonzero()) for keep in keeps)
     if not 0 < remove <= len(candidates):
@@ -123,6 +121,12 @@ def _keep_by_bracket(
     for keep, places, mine in zip(keeps, inside, gone, strict=True):
         keep.view(-1)[places[mine]] = False
     return keeps
+
+
+def _places(where: torch.Tensor) -> torch.Tensor:
+    """Return the flat indices at which a bool tensor is true; numpy's search is the faster one on the CPU."""
+    flat = where.flatten()
+    return torch.from_numpy(np.flatnonzero(flat.numpy())) if flat.is_cpu else flat.nonzero().squeeze(1)
 
 
 def _smallest(values: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
