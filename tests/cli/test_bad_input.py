@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cli.call import Called, call
+from cli.call import Called
 from prunescope import load_tables, open_network
 from study.tiny import document, write_data, write_images, write_study
 
@@ -34,17 +34,6 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
 def folder(tmp_path: Path) -> Path:
     """A folder with the images of the tiny study."""
     return write_data(tmp_path)
-
-
-@pytest.fixture
-def prunescope(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Called]:
-    def called(*arguments: object) -> Called:
-        capfd.readouterr()
-        result = call(monkeypatch, *arguments)
-        result.out, result.err = capfd.readouterr()
-        return result
-
-    return called
 
 
 @pytest.fixture

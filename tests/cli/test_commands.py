@@ -31,17 +31,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def prunescope(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Called]:
-    def called(*arguments: object) -> Called:
-        capfd.readouterr()
-        result = call(monkeypatch, *arguments)
-        result.out, result.err = capfd.readouterr()
-        return result
-
-    return called
-
-
 def test_help_is_instant_because_it_imports_nothing_heavy() -> None:
     script = (
         "import sys; from prunescope.cli.main import run; sys.argv = ['prunescope', '--help']\n"

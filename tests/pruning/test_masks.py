@@ -270,5 +270,5 @@ def test_a_mask_for_another_network() -> None:
         pytest.raises(PrunescopeError, match=r"'a\.weight' is \(5, 3, 3, 3\) here, its mask \(4, 3, 3, 3\)"),
         ps.hold(wider, mask),
     ):
-        pass
+        pytest.fail("a mask of another network was held")
     assert torch.equal(wider.a.weight, before)

@@ -56,25 +56,19 @@ def write_images(
     return root
 
 
+TRAINING: dict[str, Any] = {
+    "batch": 8,
+    "optimizer": {"lr": 0.05},
+    "augment": {"crop": "centre"},
+    "precision": "fp32",
+}
 BASE: dict[str, Any] = {
     "study": "tiny",
     "threads": 1,
     "network": {"name": "study.tiny:tiny", "preprocess": {"resize": None, "crop": 16}},
     "images": {"train": "folder:train", "test": "folder:test", "validate": 0.2},
-    "train": {
-        "epochs": 4,
-        "batch": 8,
-        "optimizer": {"lr": 0.05},
-        "augment": {"crop": "centre"},
-        "precision": "fp32",
-    },
-    "retrain": {
-        "epochs": 2,
-        "batch": 8,
-        "optimizer": {"lr": 0.05},
-        "augment": {"crop": "centre"},
-        "precision": "fp32",
-    },
+    "train": {"epochs": 4, **TRAINING},
+    "retrain": {"epochs": 2, **TRAINING},
     "prune": [
         {"series": "weights", "granularity": "weight", "rates": [0.5]},
         {"series": "filters", "granularity": "filter", "rates": [0.25]},

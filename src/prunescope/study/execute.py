@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -78,7 +78,7 @@ class Execution:
         done = {step.id for step in steps if store.has(step.id) and self._is_whole(step)}
         self.watcher.begin(len(steps), len(done))
         for step in steps:
-            outcome = self._found(step) if step.id in done else self._attempt(step)
+            outcome = Outcome(step, "done", reused=True) if step.id in done else self._attempt(step)
             self.outcomes[step.id] = outcome
             self.watcher.end(outcome)
         return list(self.outcomes.values())
@@ -113,10 +113,6 @@ class Execution:
             if store.verify([step.id]):  # else another process has done it again meanwhile
                 store.set_aside(step.id)
 
-    def _found(self, step: Step) -> Outcome:
-        """Return the outcome of a step that is done, without reading its result."""
-        return Outcome(step, "done", reused=True)
-
     def _attempt(self, step: Step) -> Outcome:
         broken = next((p for p in step.parents if self.outcomes[p.id].status != "done"), None)
         if broken is not None:
@@ -145,8 +141,7 @@ class Execution:
         ):
             if store.has(step.id):
                 return True
-            with ExitStack() as undo:
-                undo.enter_context(_threads(step.where["threads"]))
+            with _threads(step.where["threads"]):
                 self.whole(lambda: self._write(step))
         return False
 
@@ -155,15 +150,12 @@ class Execution:
             STEP_KINDS[step.kind].run(step, self.workshop, folder)
 
 
-class _threads:
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
     """Let torch use so many CPU threads for a while."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(self.count)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self.before)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
