@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 
 import torch
 from table import Row
-from timing import Times, interleaved, threads
+from timing import Times, interleaved
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import prune as torch_prune
 
 import prunescope as ps
+from prunescope.study.execute import threads
 from prunescope.training.evaluation import autocast, logits_of
 from prunescope.training.loop import make_optimizer
 from prunescope.training.settings import OptimizerSettings, Precision

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from table import Row
-from timing import interleaved, threads
+from timing import interleaved
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
@@ -24,6 +24,7 @@ from prunescope.networks.layers import Layer, Prunable, find_layers
 from prunescope.pruning.granularity import WEIGHT
 from prunescope.pruning.scores import ScoreRequest, l1
 from prunescope.pruning.selection import select
+from prunescope.study.execute import threads
 
 RATES = (0.5, 0.9)
 MOST_TIME = 0.05  # of the peer's

@@ -5,11 +5,8 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
-import torch
 
 
 @dataclass
@@ -54,14 +51,3 @@ def interleaved(
                 times[name].every_cpu.append(cpu * 1e3)
                 times[name].every_wall.append(wall * 1e3)
     return times
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use `count` threads for a while. With one, CPU time repeats to a few per cent."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

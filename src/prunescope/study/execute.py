@@ -141,7 +141,7 @@ class Execution:
         ):
             if store.has(step.id):
                 return True
-            with _threads(step.where["threads"]):
+            with threads(step.where["threads"]):
                 self.whole(lambda: self._write(step))
         return False
 
@@ -151,7 +151,7 @@ class Execution:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
     """Let torch use so many CPU threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
