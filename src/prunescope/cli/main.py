@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from prunescope.cli import check, layers, prune, report, run_study, schema, tables, verify
+from prunescope.cli import check, concepts, layers, prune, report, run_study, schema, tables, verify
 from prunescope.errors import PrunescopeError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("tables")(tables.tables)
 app.command("report")(report.report)
 app.command("layers")(layers.layers)
 app.command("prune")(prune.prune)
+app.add_typer(concepts.concepts, name="concepts")
 app.command("schema")(schema.schema)
 
 INTERRUPTED = 130
