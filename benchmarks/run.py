@@ -21,7 +21,9 @@ from rich.console import Console
 from rich.table import Table
 from table import HEADINGS, Row, markdown
 
-BENCHMARKS = ("mask", "selection", "images", "waiting", "store", "study", "startup")
+BENCHMARKS = (
+    "mask", "selection", "images", "waiting", "probe", "mis", "dissection", "store", "study", "startup",
+)  # fmt: skip
 
 
 def machine() -> str:

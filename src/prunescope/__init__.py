@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prunescope.errors import PrunescopeError
+    from prunescope.images.concepts import open_concepts
     from prunescope.images.source import open_images
+    from prunescope.measures.dissection import dissect
+    from prunescope.measures.dissection_scores import dissection_scores
+    from prunescope.measures.mis import mis
+    from prunescope.measures.mis_scores import mis_scores
     from prunescope.networks.network import open_network, save_network
     from prunescope.networks.preprocess import Preprocess
+    from prunescope.probe.record import record
     from prunescope.pruning.counting import count
     from prunescope.pruning.masks import Mask, hold
     from prunescope.pruning.prune import prune
@@ -24,11 +30,17 @@ _HOMES = {
     "Preprocess": "networks.preprocess",
     "PrunescopeError": "errors",
     "count": "pruning.counting",
+    "dissect": "measures.dissection",
+    "dissection_scores": "measures.dissection_scores",
     "hold": "pruning.masks",
     "load_tables": "study.tables",
+    "mis": "measures.mis",
+    "mis_scores": "measures.mis_scores",
+    "open_concepts": "images.concepts",
     "open_images": "images.source",
     "open_network": "networks.network",
     "prune": "pruning.prune",
+    "record": "probe.record",
     "run_study": "study.run",
     "save_network": "networks.network",
 }
@@ -37,11 +49,17 @@ __all__ = [
     "Preprocess",
     "PrunescopeError",
     "count",
+    "dissect",
+    "dissection_scores",
     "hold",
     "load_tables",
+    "mis",
+    "mis_scores",
+    "open_concepts",
     "open_images",
     "open_network",
     "prune",
+    "record",
     "run_study",
     "save_network",
 ]

@@ -71,9 +71,7 @@ def test_the_measure_and_the_source(names: dict[str, Any], toy: nn.Module) -> No
     assert images.classes == ("dark", "bright")
     pixels = LabelledPixels(cached(images, None, "bilinear"), images.labels, np.arange(6))
     measure = MEASURES["entropy"]
-    scores = measure.run(Subject(toy, pixels, images.classes, images.names, None), measure.settings())[
-        "scores"
-    ]
+    scores = measure.run(Subject(toy, pixels, images), measure.settings())["scores"]
     probabilities = predict(toy, pixels).softmax(1).double().numpy()
     by_hand = np.mean([-sum(p * math.log2(p) for p in row) for row in probabilities])
     assert scores.loc[0, "value"] == pytest.approx(by_hand)

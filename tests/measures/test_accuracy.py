@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from measures.named import named_images
 from oracles import accuracy as oracle
 from prunescope.errors import PrunescopeError
 from prunescope.images.cache import Pixels
@@ -43,9 +44,7 @@ def subject(
     return Subject(
         Lookup(logits),
         LabelledPixels(Pixels(pixels, index), np.array(labels), chosen),
-        tuple(f"class {i}" for i in range(classes)),
-        tuple(f"{i}.png" for i in range(len(labels))),
-        None,
+        named_images(labels, classes),
     )
 
 

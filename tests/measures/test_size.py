@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save
 from torch import nn
 
-from prunescope.images.cache import Pixels
+from measures.named import named_images
 from prunescope.measures.measure import Subject
 from prunescope.measures.size import SizeSettings, measure_size
 from prunescope.networks.preprocess import Preprocess
 from prunescope.pruning.masks import Mask
-from prunescope.training.evaluation import LabelledPixels
+from prunescope.training.evaluation import NO_IMAGES
 
 
 class Toy(nn.Module):
@@ -36,12 +35,9 @@ class Toy(nn.Module):
 
 
 def measured(network: nn.Module, mask: Mask | None = None) -> tuple[dict[str, float], pd.DataFrame]:
-    none = LabelledPixels(
-        Pixels(np.empty(0, np.uint8), np.empty((0, 3), int)), np.empty(0, int), np.empty(0, int)
-    )
     if mask is not None:
         mask.apply(network)
-    tables = measure_size(Subject(network.eval(), none, (), (), mask), SizeSettings())
+    tables = measure_size(Subject(network.eval(), NO_IMAGES, named_images(), mask), SizeSettings())
     scores = tables["scores"]
     assert scores[["low", "high"]].isna().all(axis=None)
     return dict(zip(scores["metric"], scores["value"], strict=True)), tables["layers"].set_index("layer")

@@ -40,10 +40,10 @@ def measure_accuracy(subject: Subject, settings: AccuracySettings) -> Tables:
     correct = prediction == labels
     return {
         "scores": _scores(logits, labels, settings.bins),
-        "classes": _classes(correct.numpy(), labels.numpy(), subject.classes),
+        "classes": _classes(correct.numpy(), labels.numpy(), subject.test.classes),
         "images": pd.DataFrame(
             {
-                "image": [subject.names[i] for i in subject.images.indices],
+                "image": [subject.test.names[i] for i in subject.images.indices],
                 "label": labels.numpy(),
                 "prediction": prediction.numpy(),
                 "confidence": confidence.numpy(),

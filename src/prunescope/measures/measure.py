@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from prunescope.images.source import ImageSet
     from prunescope.pruning.masks import Mask
     from prunescope.training.evaluation import LabelledPixels
 
@@ -22,7 +24,14 @@ Progress = Callable[[int, int], None]
 
 
 class MeasureSettings(BaseModel):
-    """Base of every measure's settings: frozen, unknown fields are errors."""
+    """Base of every measure's settings: frozen, unknown fields are errors.
+
+    Attributes:
+        places: fields that say where something lies. They are no part of what decides a result: what lies
+            there is (`Measure.inputs`).
+    """
+
+    places: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,16 +42,16 @@ class Subject:
 
     Attributes:
         images: the test images, decoded for this network's preprocessing.
-        classes: their names, in the order of the network's outputs.
-        names: the identity of each image.
+        test: the same images as their source gives them: names, classes, fingerprint.
         mask: what was pruned; None for a dense network.
+        data: the folder that relative paths in settings start from.
     """
 
     network: nn.Module
     images: LabelledPixels
-    classes: tuple[str, ...]
-    names: tuple[str, ...]
-    mask: Mask | None
+    test: ImageSet
+    mask: Mask | None = None
+    data: Path | None = None
     progress: Progress = lambda done, total: None
 
 
@@ -51,8 +60,14 @@ class Measure:
     """One measure. A change that changes its numbers raises `version`, so that old results are not re-used.
 
     Attributes:
-        run: returns tables by name (`scores`, `layers`, …), without the columns that name the network.
+        run: from a subject and settings to tables by name (`scores`, `layers`, …), without the columns that
+            name the network.
         looks_at_images: if not, no image is decoded for it, and other images are no reason to do it again.
+        inputs: from settings, test images and data folder to what else decides the result, as JSON: weights
+            of a similarity, images of its own. It is called when a study is planned, so what is missing or
+            does not fit is said before any work.
+        compare: from the tables of all networks of a study to further tables, which need more than one network.
+        pictures: from settings, test images and data folder to the images that the table `examples` names.
     """
 
     name: str
@@ -60,6 +75,9 @@ class Measure:
     settings: type[MeasureSettings]
     run: Callable[[Subject, Any], Mapping[str, pd.DataFrame]]
     looks_at_images: bool = True
+    inputs: Callable[[Any, ImageSet, Path | None], dict[str, Any]] = lambda settings, test, data: {}
+    compare: Callable[[Mapping[str, pd.DataFrame]], Mapping[str, pd.DataFrame]] = lambda tables: {}
+    pictures: Callable[[Any, ImageSet, Path | None], ImageSet] | None = None
 
 
 MEASURES: Registry[Measure] = Registry("measure")

@@ -25,6 +25,7 @@ from prunescope.networks.network import (
     preprocess_of,
     resolve,
 )
+from prunescope.networks.preprocess import Preprocess
 from prunescope.pruning.granularity import GRANULARITIES
 from prunescope.pruning.prune import choose_layers
 from prunescope.study.document import about
@@ -50,14 +51,25 @@ class Stop:
     columns: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Measuring:
+    """One measure as it is done to every network: what decides its result, and where its inputs lie."""
+
+    name: str
+    settings: dict[str, Any]
+    places: dict[str, Any]
+
+
 @dataclass
 class Plan:
     """All networks of a study, and for each the steps that measure it.
 
     Attributes:
+        preprocess: what the networks expect of their images.
         opened: what opens the networks that steps start from, by step id.
     """
 
+    preprocess: Preprocess
     stops: list[Stop] = field(default_factory=list)
     measures: dict[str, list[Step]] = field(default_factory=dict)  # network to its measuring steps
     opened: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
@@ -95,7 +107,8 @@ class _Planner:
     ) -> None:
         self.settings, self.images, self.where, self.data = settings, images, where, data
         self.identity = _identity(settings.network, network, data)
-        self.made = Plan()
+        self.measurings = _measurings(settings, images, data)
+        self.made = Plan(preprocess_of(network))
 
     def plan(self) -> Plan:
         for seed in self.settings.seeds:
@@ -173,26 +186,37 @@ class _Planner:
     def stop(self, network: str, step: Step, columns: dict[str, Any], parent: str | None) -> Stop:
         stop = Stop(network, step, {"network": network, "step": step.id, **columns, "parent": parent})
         self.made.stops.append(stop)
-        self.made.measures[network] = [self.measure(choice, stop) for choice in self.measured()]
+        self.made.measures[network] = [self.measure(measuring, stop) for measuring in self.measurings]
         return stop
-
-    def measured(self) -> list[MeasureChoice]:
-        """Return what to measure; size always, since the table of networks says what was removed."""
-        chosen = list(self.settings.measure)
-        if "size" not in {choice.name for choice in chosen}:
-            chosen.append(MeasureChoice(name="size"))
-        return chosen
-
-    def measure(self, choice: MeasureChoice, stop: Stop) -> Step:
-        chosen: dict[str, Any] = {"measure": choice.resolved().model_dump(mode="json")}
-        if all_measures()[choice.name].looks_at_images:
-            chosen["images"] = self.images.fingerprint["test"]
-        return self.step(
-            f"measure-{choice.name}", f"measure {choice.name} of {stop.network}", chosen, stop.step
-        )
 
     def step(self, kind: str, label: str, settings: dict[str, Any], *parents: Step) -> Step:
         return Step(kind, label, settings, self.where, parents)
+
+    def measure(self, measuring: Measuring, stop: Stop) -> Step:
+        kind, label = f"measure-{measuring.name}", f"measure {measuring.name} of {stop.network}"
+        return Step(kind, label, measuring.settings, self.where, (stop.step,), measuring.places)
+
+
+def _measurings(settings: StudySettings, images: StudyImages, data: Path | None) -> list[Measuring]:
+    """Return what to measure; size always, since the table of networks says what was removed."""
+    found = []
+    for number, choice in enumerate(settings.measure):
+        with about("measure", number):
+            found.append(_measuring(choice, images, data))
+    if "size" not in {choice.name for choice in settings.measure}:
+        found.append(_measuring(MeasureChoice(name="size"), images, data))
+    return found
+
+
+def _measuring(choice: MeasureChoice, images: StudyImages, data: Path | None) -> Measuring:
+    measure, settings = all_measures()[choice.name], choice.resolved()
+    decisive: dict[str, Any] = {"measure": settings.model_dump(mode="json", exclude=set(settings.places))}
+    if measure.looks_at_images:
+        decisive["images"] = images.fingerprint["test"]
+    if inputs := measure.inputs(settings, images.test, data):
+        decisive["inputs"] = inputs
+    places = settings.model_dump(mode="json", include=set(settings.places))
+    return Measuring(choice.name, decisive, places)
 
 
 def _open(settings: NetworkSettings, images: StudyImages, data: Path | None, seed: int) -> nn.Module:

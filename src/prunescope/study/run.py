@@ -20,6 +20,7 @@ from prunescope.errors import PrunescopeError, describe_os_error
 from prunescope.study.document import Document, apply_overrides, located, read_document, validate
 from prunescope.study.execute import Execution, Outcome, Watcher
 from prunescope.study.images import StudyImages
+from prunescope.study.pictures import write_pictures
 from prunescope.study.plan import Plan, make_plan
 from prunescope.study.settings import StudySettings
 from prunescope.study.steps import Workshop, where
@@ -103,6 +104,9 @@ def run_study(
         outcomes = list(execution.outcomes.values())
         write_tables(tables, folder / TABLES_FOLDER)
         try:
+            write_pictures(
+                folder, tables.get("examples"), settings.measure, images.test, plan.preprocess, data_folder
+            )
             _describe(folder, settings, images, place, started)
             _keep_errors(folder / "errors", outcomes)
         except OSError as error:

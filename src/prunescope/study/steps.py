@@ -42,6 +42,7 @@ class Step:
         settings: all that decides the result beside the parents, as JSON.
         where: threads and device kind, which decide the last bits of it.
         label: what people read.
+        places: settings that say where something lies; needed to do the step, but no part of what it is.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Step:
     settings: dict[str, Any]
     where: dict[str, Any]
     parents: tuple[Step, ...] = ()
+    places: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
@@ -179,18 +181,13 @@ def _measure_with(name: str) -> Callable[[Step, Workshop, Path], None]:
     def run(step: Step, workshop: Workshop, folder: Path) -> None:
         measure = all_measures()[name]
         network = workshop.network_of(step.parents[0])
-        test = workshop.images.test
-        subject = Subject(
-            network,
-            workshop.images.labelled("test", preprocess_of(network))
-            if measure.looks_at_images
-            else NO_IMAGES,
-            test.classes,
-            test.names,
-            workshop.mask_of(step.parents[0]),
-            workshop.progress,
-        )
-        tables = measure.run(subject, measure.settings.model_validate(step.settings["measure"]))
+        images = NO_IMAGES
+        if measure.looks_at_images:
+            images = workshop.images.labelled("test", preprocess_of(network))
+        mask = workshop.mask_of(step.parents[0])
+        subject = Subject(network, images, workshop.images.test, mask, workshop.data, workshop.progress)
+        settings = measure.settings.model_validate(step.settings["measure"] | step.places)
+        tables = measure.run(subject, settings)
         for table, frame in tables.items():
             frame.to_parquet(folder / f"{table}.parquet", index=False)
 

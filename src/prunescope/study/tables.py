@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.measures import all_measures
 
 if TYPE_CHECKING:
     from prunescope.study.execute import Outcome
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from prunescope.study.store import Store
 
 TABLES_FOLDER = "tables"
+MEASURE_COLUMN = ("scores", "examples")  # tables of several measures, whose rows say which
+UNIT = ("network", "layer", "kind", "unit")  # what names a row of the table `units`
 STOP_COLUMNS = (
     "network", "step", "series", "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
     "seed", "round", "stage", "rate", "parent",
@@ -26,21 +29,23 @@ def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict
     """Join what the measuring steps of a study found into one table each; steps that failed are left out."""
     outcomes = list(outcomes)
     done = {outcome.step.id for outcome in outcomes if outcome.status == "done"}
-    parts: dict[str, list[pd.DataFrame]] = {}
+    parts: dict[str, dict[str, list[pd.DataFrame]]] = {}  # by table, then by measure
     for stop in plan.stops:
         for step in plan.measures[stop.network]:
             if step.id not in done:
                 continue
+            measured = step.kind.removeprefix("measure-")
             for file in sorted(store.open(step.id).glob("*.parquet")):
                 table = pd.read_parquet(file)
                 table.insert(0, "network", stop.network)
-                if file.stem == "scores":
-                    table["measure"] = step.kind.removeprefix("measure-")
-                parts.setdefault(file.stem, []).append(table)
-    tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
+                if file.stem in MEASURE_COLUMN:
+                    table["measure"] = measured
+                parts.setdefault(file.stem, {}).setdefault(measured, []).append(table)
+    tables = {name: _joined(name, frames) for name, frames in parts.items()}
     stops = [stop.columns for stop in plan.stops if stop.step.id in done]
     networks = pd.DataFrame(stops, columns=list(STOP_COLUMNS))
     tables["networks"] = _with_what_is_left(networks, tables.get("scores"))
+    _compare(tables)
     tables["steps"] = pd.DataFrame(
         [
             {
@@ -58,6 +63,25 @@ def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict
         ]
     )
     return tables
+
+
+def _joined(name: str, by_measure: dict[str, list[pd.DataFrame]]) -> pd.DataFrame:
+    """Return one table from those of all networks; measures of the same units stand side by side."""
+    tables = [pd.concat(frames, ignore_index=True) for frames in by_measure.values()]
+    if name != "units":
+        return pd.concat(tables, ignore_index=True)
+    whole, *others = (table.set_index(list(UNIT)) for table in tables)
+    for other in others:
+        whole = pd.concat([whole.join(other), other[~other.index.isin(whole.index)]])
+    return whole.reset_index()
+
+
+def _compare(tables: dict[str, pd.DataFrame]) -> None:
+    """Add what measures can say only of several networks."""
+    for name in all_measures():
+        for table, rows in all_measures()[name].compare(tables).items():
+            found = [tables[table], rows] if table in tables else [rows]
+            tables[table] = pd.concat(found, ignore_index=True)
 
 
 def _with_what_is_left(networks: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
