@@ -6,7 +6,8 @@ import pytest
 from synthetic import write_study
 
 from prunescope.errors import PrunescopeError
-from prunescope.report.results import over_seeds, read_results, t_interval
+from prunescope.measures.intervals import t_interval
+from prunescope.report.results import over_seeds, read_results
 
 
 def edit(folder, name, change):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -57,12 +60,12 @@ class Table:
     sortable: bool = False
     folded: bool = False  # only its caption shows until it is opened
 
-    @property
+    @cached_property
     def cells(self) -> list[list[Cell]]:
         """The rows, all of them cells."""
         return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """Which columns hold numbers."""
         return [any(row[i].number is not None for row in self.cells) for i in range(len(self.columns))]
@@ -92,6 +95,19 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Browser:
+    """A part of the page that reads files beside it as they are asked for.
+
+    Attributes:
+        index: what its script must know at once, as JSON.
+        write: puts the files into the folder of the page.
+    """
+
+    index: Mapping[str, Any]
+    write: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
 class Section:
     """One section of the page; its parts appear in the order of the attributes.
 
@@ -111,3 +127,4 @@ class Section:
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
     links: Sequence[Link] = ()
+    browser: Browser | None = None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -48,14 +49,14 @@ def accuracy_by_rate(results: Results) -> Figure:
     panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
     for ax, (title, networks, hollow) in zip(panels, stages, strict=True):
         ax.set_title(title)
-        _draw_series(ax, results, networks, TOP1, hollow=hollow)
-        _label_rates(ax, networks)
-    _keep_to_fractions(panels)
+        draw_series(ax, results, networks, TOP1, hollow=hollow)
+        label_rates(ax, networks)
+    keep_to_fractions(panels)
     for ax in panels:
         if results.chance >= ax.get_ylim()[0]:
             ax.axhline(results.chance, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     panels[0].set_ylabel(TOP1.label)
-    _legend(figure, results)
+    legend(figure, results)
     return figure
 
 
@@ -67,14 +68,14 @@ def accuracy_by_cost(results: Results) -> Figure:
     figure = Figure(figsize=(WIDTH if len(axes) > 1 else WIDTH * 0.7, 3.3), layout="constrained")
     panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
     for ax, (column, label) in zip(panels, axes, strict=True):
-        _draw_series(ax, results, results.final, TOP1, x=column)
+        draw_series(ax, results, results.final, TOP1, x=column)
         ax.set_xlabel(label)
         ax.xaxis.set_major_formatter(PERCENT)
         if column == "macs_left":
             ax.invert_xaxis()  # both panels prune more towards the right
-    _keep_to_fractions(panels)
+    keep_to_fractions(panels)
     panels[0].set_ylabel(TOP1.label)
-    _legend(figure, results)
+    legend(figure, results)
     return figure
 
 
@@ -93,13 +94,13 @@ def small_multiples(results: Results, measures: Sequence[Measure]) -> Figure:
     for panels, (name, networks, hollow) in zip(grid, rows, strict=True):
         for ax, measure in zip(panels, measures, strict=True):
             ax.set_title(f"{measure.label}, {name}", fontsize=7, fontweight="normal")
-            _draw_series(ax, results, networks, measure, hollow=hollow)
+            draw_series(ax, results, networks, measure, hollow=hollow)
     for column, measure in zip(grid.T, measures, strict=True):
         if measure.fraction:
-            _keep_to_fractions(column)
+            keep_to_fractions(column)
     for ax in grid[-1]:
-        _label_rates(ax, results.pruned)
-    _legend(figure, results)
+        label_rates(ax, results.pruned)
+    legend(figure, results)
     return figure
 
 
@@ -108,14 +109,14 @@ def size_by_rate(results: Results, measures: Sequence[Measure]) -> Figure:
     figure = Figure(figsize=(WIDTH if len(measures) > 1 else WIDTH * 0.7, 3.0), layout="constrained")
     for ax, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         ax.set_title(measure.label)
-        _draw_series(ax, results, results.final, measure)
-        _label_rates(ax, results.final)
+        draw_series(ax, results, results.final, measure)
+        label_rates(ax, results.final)
         ax.set_ylim(bottom=0)
-    _legend(figure, results)
+    legend(figure, results)
     return figure
 
 
-def _draw_series(
+def draw_series(
     ax: Axes,
     results: Results,
     networks: pd.DataFrame,
@@ -140,7 +141,7 @@ def _draw_series(
             seeds = own[[x, measure.metric]].dropna().to_numpy()
             ax.plot(*seeds.T, look.marker, color=look.colour, alpha=0.3, markersize=2.5, transform=moved)
             ax.update_datalim(seeds)
-        _draw_estimates(
+        draw_estimates(
             ax, [at[estimate.rate] for estimate in estimates], estimates, look, hollow=hollow, moved=moved
         )
     if measure.fraction:
@@ -148,7 +149,7 @@ def _draw_series(
         ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
 
 
-def _draw_estimates(
+def draw_estimates(
     ax: Axes, x: list[float], estimates: list[Estimate], look: Look, *, hollow: bool, moved: Transform
 ) -> None:
     """Draw one series as a line with markers and intervals, where `moved` puts it."""
@@ -163,14 +164,15 @@ def _draw_estimates(
     ax.autoscale_view()
 
 
-def _keep_to_fractions(panels: Sequence[Axes]) -> None:
+def keep_to_fractions(panels: Sequence[Axes]) -> None:
     """Cut the axes to 0 … 1: an interval may reach beyond, a fraction cannot."""
     for ax in panels:
         bottom, top = ax.get_ylim()
         ax.set_ylim(max(bottom, -0.02), min(top, 1.02))
 
 
-def _label_rates(ax: Axes, networks: pd.DataFrame) -> None:
+def label_rates(ax: Axes, networks: pd.DataFrame) -> None:
+    """Label the axis of rates, with each rate where there is room."""
     rates = sorted(networks.loc[networks["stage"] != "dense", "rate"].unique())
     if np.diff(rates).min(initial=1.0) > ROOM_FOR_TICK * (rates[-1] - rates[0]):
         ax.set_xticks(rates)
@@ -178,13 +180,18 @@ def _label_rates(ax: Axes, networks: pd.DataFrame) -> None:
     ax.set_xlabel("Rate asked")
 
 
-def _legend(figure: Figure, results: Results) -> None:
-    """Name every series once, below all panels."""
-    handles = [
-        Line2D([], [], color=look.colour, marker=look.marker) for look in looks(results.series).values()
+def legend(figure: Figure, results: Results, also: Sequence[tuple[str, Artist]] = ()) -> None:
+    """Name every series once, below all panels, and what else is drawn."""
+    lines = [
+        (shorten(name), Line2D([], [], color=look.colour, marker=look.marker))
+        for name, look in looks(results.series).items()
     ]
-    names = [shorten(name) for name in results.series]
-    dense = Line2D([], [], color=INK, linewidth=1)
-    columns = max(1, min(len(names) + 1, 100 // (max(map(len, [*names, "dense"])) + 6)))
+    legend_below(figure, [("dense", Line2D([], [], color=INK, linewidth=1)), *lines, *also])
+
+
+def legend_below(figure: Figure, entries: Sequence[tuple[str, Artist]]) -> None:
+    """Put a legend below all panels, in as many columns as fit."""
+    names = [name for name, _ in entries]
+    columns = max(1, min(len(names), 100 // (max(map(len, names)) + 6)))
     # Handed over at once, names that begin with "_" are names as any other.
-    figure.legend([dense, *handles], ["dense", *names], loc="outside lower center", ncols=columns)
+    figure.legend([handle for _, handle in entries], names, loc="outside lower center", ncols=columns)

@@ -39,6 +39,11 @@ def decimal(value: float, decimals: int = 3) -> str:
     return NO_VALUE if math.isnan(value) else f"{value:.{decimals}f}"
 
 
+def signed(value: float) -> str:
+    """Write a number that may be negative, such as a correlation, as −0.31."""
+    return decimal(value, 2).replace("-", "−")
+
+
 def times(factor: float) -> str:
     """Write a compression as 5.0×; infinite where nothing is left."""
     return NO_VALUE if math.isnan(factor) else "∞" if math.isinf(factor) else f"{factor:.1f}×"
@@ -54,6 +59,11 @@ def quantity(value: float, unit: str = "") -> str:
             decimals = max(0, 2 - int(math.log10(abs(scaled))))
             return f"{scaled:.{decimals}f}{SPACE}{prefix}{unit}"
     return f"{value:.0f}{SPACE}{unit}".rstrip()
+
+
+def whole(number: float) -> str:
+    """Write a count without its noun in full: 1,234."""
+    return NO_VALUE if math.isnan(number) else f"{number:,.0f}"
 
 
 def count(number: int, noun: str) -> str:

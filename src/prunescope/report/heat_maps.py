@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,38 +22,64 @@ CHANGE_COLOURS = "PuOr"  # orange below, purple above: told apart with every com
 SPARED: dict[str, Any] = {"facecolor": "none", "edgecolor": "white", "hatch": "////", "linewidth": 0}
 
 
+class Scale(NamedTuple):
+    """What the colours of a heat map stand for."""
+
+    label: str
+    colours: str
+    low: float
+    high: float
+    write: Callable[[float], str]
+
+
 def density_by_layer(results: Results) -> Figure:
     """Draw the weights left in each layer: a panel per series, a row per rate, layers from the input on."""
     final = results.final[["network", "series", "rate"]]
     layers = results.layers.merge(final, on="network")
     order = [str(name) for name in layers["layer"].unique()]
     left = {
-        series: own.pivot_table(index="rate", columns="layer", values="left").reindex(columns=order)
+        series: own.pivot_table(index="rate", columns="layer", values="left")
+        .reindex(columns=order)
+        .rename(index=short_percent)
         for series in results.series
         if len(own := layers[layers["series"] == series])
     }
-    heights = [len(rows) for rows in left.values()]
-    # A row is .2 inch high; titles, the layers' names and the bar take the rest.
-    figure = Figure(figsize=(WIDTH, 1.7 + 0.2 * sum(heights) + 0.35 * len(left)), layout="constrained")
-    grid = figure.subplots(len(left), 1, sharex=True, squeeze=False, height_ratios=heights)
-    panels: list[Axes] = list(grid[:, 0])
-    for ax, (series, rows) in zip(panels, left.items(), strict=True):
-        mesh = _heat_map(ax, rows.to_numpy(), LEFT_COLOURS, 0, 1)
+    figure = by_layer(left, Scale("Weights left", LEFT_COLOURS, 0, 1, short_percent))
+    for ax, series in zip(figure.axes, left, strict=False):
         spared = set(layers.loc[(layers["series"] == series) & layers["spared"].astype(bool), "layer"])
         for column in (i for i, layer in enumerate(order) if layer in spared):
             ax.axvspan(column, column + 1, **SPARED)
-        ax.set_title(shorten(series))
-        ax.invert_yaxis()  # more is pruned further down
-        _ticks(ax.yaxis, [short_percent(rate) for rate in rows.index], 7)
-    panels[len(panels) // 2].set_ylabel("Rate asked")
-    # As large as fits side by side; of more than 100 layers, every second or third is named.
-    size = min(6.5, max(4.0, 420 / len(order)))
-    _ticks(panels[-1].xaxis, [shorten(name) for name in order], size, most=100)
-    panels[-1].tick_params("x", rotation=90)
-    bar = figure.colorbar(mesh, ax=panels, location="right", aspect=30, pad=0.015)
-    _finish_bar(bar, "Weights left", short_percent)
     hatched = Patch(**(SPARED | {"facecolor": "#41b6c4"}))
     figure.legend([hatched], ["spared: never pruned"], loc="outside upper right", fontsize=7)
+    return figure
+
+
+def by_layer(panels: Mapping[str, pd.DataFrame], scale: Scale, *, rasterized: bool = False) -> Figure:
+    """Draw a panel per series on one scale, a row per rate, a column per layer.
+
+    Args:
+        panels: from the name of a series to (rates, layers), labelled, with the same layers for all.
+        rasterized: keeps many cells small in the page; lines and letters stay sharp.
+    """
+    order = [str(name) for name in next(iter(panels.values())).columns]
+    heights = [len(rows) for rows in panels.values()]
+    # A row is .2 inch high; titles, the layers' names and the bar take the rest.
+    figure = Figure(figsize=(WIDTH, 1.7 + 0.2 * sum(heights) + 0.35 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+    axes: list[Axes] = list(grid[:, 0])
+    for ax, (series, rows) in zip(axes, panels.items(), strict=True):
+        mesh = _heat_map(ax, rows.to_numpy(), scale.colours, scale.low, scale.high)
+        mesh.set_rasterized(rasterized)
+        ax.set_title(shorten(series))
+        ax.invert_yaxis()  # more is pruned further down
+        _ticks(ax.yaxis, [str(name) for name in rows.index], 7)
+    axes[len(axes) // 2].set_ylabel("Rate asked")
+    # As large as fits side by side; of more than 100 layers, every second or third is named.
+    size = min(6.5, max(4.0, 420 / len(order)))
+    _ticks(axes[-1].xaxis, [shorten(name) for name in order], size, most=100)
+    axes[-1].tick_params("x", rotation=90)
+    bar = figure.colorbar(mesh, ax=axes, location="right", aspect=30, pad=0.015)
+    _finish_bar(bar, scale.label, scale.write)
     return figure
 
 

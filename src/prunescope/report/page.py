@@ -36,7 +36,7 @@ class SavedPlot:
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report/index.html` and `report/figures/*` into a study's folder; same tables, same bytes.
+    """Write `report/index.html` and the files beside it into a study's folder; same tables, same bytes.
 
     Raises:
         PrunescopeError: a table or `study.json` is missing or damaged, or the report cannot be written.
@@ -59,6 +59,9 @@ def _write(results: Results, folder: Path, name: str) -> None:
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         sections = [section for make in SECTIONS if (section := make(results)) is not None]
         saved = {plot.name: _save(plot, folder / "figures") for section in sections for plot in section.plots}
+    for section in sections:
+        if section.browser is not None:
+            section.browser.write(folder)
     page = _render(results, sections, saved, name)
     (folder / "index.html").write_text(page, encoding="utf-8")
 

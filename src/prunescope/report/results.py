@@ -4,53 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import pandas as pd
-import pyarrow as pa
 
 from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.measures.intervals import t_interval
+from prunescope.report.tables import read_tables
 
-NEEDED: dict[str, tuple[str, ...]] = {
-    "networks": ("network", "step", "series", "seed", "stage", "rate", "parent"),
-    "scores": ("network", "metric", "value"),
-    "layers": ("network", "layer", "spared", "zeros"),
-    "classes": ("network", "index", "class", "n", "top1"),
-    "steps": ("step", "status", "reused"),
-}
-NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned, or has an interval
-    "networks": (
-        "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
-        "zeros_after_pruning", "zeros_after_retraining",
-        "unreachable_after_pruning", "unreachable_after_retraining", "held",
-    ),
-    "scores": ("low", "high"),
-    "layers": ("unreachable",),
-    "classes": (),
-    "steps": ("kind", "label", "error"),
-}  # fmt: skip
-NUMBERS = {
-    "rate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
-    "unreachable_after_retraining", "held", "value", "low", "high", "zeros", "unreachable", "n", "top1",
-}  # fmt: skip
-OF_A_MEASURE = ("scores", "layers", "classes")  # absent where the study did not measure them
 METRICS = (
     "top1", "top5", "cross_entropy", "calibration_error",
     "weights", "nonzero", "unreachable_all",
     "compression_prunable", "compression_all", "compression_reachable",
     "macs_dense", "macs_effective", "file_bytes", "file_bytes_zstd",
+    "mis", "mis_layers", "mis_paired", "mis_published", "hit_rate", "mis_chance", "units_alive", "units_dead",
+    "detectors", "unique_detectors", "concept_jaccard",
+    "concepts_kept", "concepts_changed", "concepts_lost", "concepts_gained",
 )  # fmt: skip
-
-# Student's t at .975 for 1 to 29 degrees of freedom.
-T_975 = (
-    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
-    2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
-    2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452,
-)  # fmt: skip
+TABLES_AS_THEY_ARE = ("classes", "steps", "units", "detectors", "examples", "thumbnails")
 
 
 Network = dict[str, Any]  # one row of `Results.networks`
@@ -86,6 +59,10 @@ class Results:
         layers: one row per network and layer, with `left`: the fraction of its weights that is not gone.
         classes: one row per network and class.
         steps: one row per step.
+        units: one row per network, layer and unit; NaN or NA where a measure did not look at it.
+        detectors: one row per network, control, layer ("" for all) and category ("" for all).
+        examples: one row per image that a unit of a network answers to most or least.
+        thumbnails: one row per image of the examples.
         files: the names of all files of tables.
     """
 
@@ -94,6 +71,10 @@ class Results:
     layers: pd.DataFrame
     classes: pd.DataFrame
     steps: pd.DataFrame
+    units: pd.DataFrame
+    detectors: pd.DataFrame
+    examples: pd.DataFrame
+    thumbnails: pd.DataFrame
     files: list[str]
 
     @property
@@ -144,13 +125,7 @@ def read_results(folder: Path) -> Results:
         PrunescopeError: a table or `study.json` is missing, damaged, or lacks a column.
     """
     study = _read_study(folder / "study.json")
-    tables = {name: _read_table(folder / "tables", name) for name in NEEDED}
-    twice = tables["scores"].duplicated(["network", "metric"])
-    if twice.any():
-        network, metric = tables["scores"].loc[twice, ["network", "metric"]].iloc[0]
-        raise PrunescopeError(
-            f"{folder / 'tables/scores.parquet'} is damaged: two values of {metric} for {network}"
-        )
+    tables = read_tables(folder)
     networks = _join(tables["networks"], tables["scores"])
     layers = (
         tables["layers"]
@@ -159,7 +134,8 @@ def read_results(folder: Path) -> Results:
     )
     layers["left"] = 1 - _gone(layers)
     files = sorted(path.name for path in (folder / "tables").glob("[!.]*.parquet"))
-    return Results(study, networks, layers, tables["classes"], tables["steps"], files)
+    rest = {name: tables[name] for name in TABLES_AS_THEY_ARE}
+    return Results(study=study, networks=networks, layers=layers, files=files, **rest)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -184,21 +160,6 @@ def over_seeds(networks: pd.DataFrame, metric: str) -> list[Estimate]:
     return estimates
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of two or more independent values, by Student's t."""
-    n = len(values)
-    mean = sum(values) / n
-    error = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
-    return mean - _t_975(n - 1) * error, mean + _t_975(n - 1) * error
-
-
-def _t_975(freedom: int) -> float:
-    if freedom <= len(T_975):
-        return T_975[freedom - 1]
-    z = NormalDist().inv_cdf(0.975)  # Cornish-Fisher: right to 1e-4 from 30 degrees on
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-
-
 def _read_study(path: Path) -> dict[str, Any]:
     try:
         study = json.loads(path.read_text(encoding="utf-8"))
@@ -213,27 +174,6 @@ def _read_study(path: Path) -> dict[str, Any]:
     if not isinstance(study, dict):
         raise PrunescopeError(f"{path} is damaged (no object): run the study again to write it anew")
     return study
-
-
-def _read_table(folder: Path, name: str) -> pd.DataFrame:
-    path = folder / f"{name}.parquet"
-    if not path.exists() and name not in OF_A_MEASURE:
-        raise PrunescopeError(f"{path} is missing: run the study again to write it anew")
-    try:
-        table = pd.read_parquet(path) if path.exists() else pd.DataFrame()
-        missing = [column for column in NEEDED[name] if column not in table]
-        if missing and len(table):
-            raise PrunescopeError(
-                f"{path} lacks the column {missing[0]!r}: it comes from another version of prunescope; "
-                "run the study again to write it anew"
-            )
-        columns = [*NEEDED[name], *NOT_ALWAYS[name]]
-        # A column without any value has lost its type in the file.
-        return table.reindex(columns=columns).astype(
-            {column: float if column in NUMBERS else object for column in columns}
-        )
-    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
-        raise PrunescopeError(f"{path} is damaged ({error}): run the study again to write it anew") from error
 
 
 def _join(networks: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

@@ -12,11 +12,14 @@ import pandas as pd
 
 from prunescope.report import figures, heat_maps
 from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, table_of
+from prunescope.report.cards import cards
+from prunescope.report.concepts import concepts
 from prunescope.report.figures import Measure
 from prunescope.report.formats import count, decimal, interval, listing, percent, quantity, times
 from prunescope.report.provenance import method, reproduce, steps
 from prunescope.report.results import METRICS, Network, Results, records
 from prunescope.report.summary import summary
+from prunescope.report.units import units
 
 MOST_CLASSES = 50  # that a figure shows; of more, it shows the `FEW_CLASSES` that change most
 FEW_CLASSES = 20
@@ -166,6 +169,9 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     layers,
     size,
     classes,
+    units,
+    concepts,
+    cards,
     networks,
     steps,
     reproduce,

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 # Okabe & Ito (2008), told apart with every common colour blindness; black is the dense network's.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # 7 against 6 colours: no pair returns before 42 series
+# Kinds of concepts, by Paul Tol's muted scheme: as safe, and not taken for series.
+CATEGORY_COLOURS = {
+    "object": "#332288",
+    "part": "#88CCEE",
+    "scene": "#117733",
+    "material": "#DDCC77",
+    "texture": "#CC6677",
+    "color": "#AA4499",
+}
+OTHER_CATEGORIES = ("#44AA99", "#999933", "#882255")
 INK, QUIET, FAINT = "#1b1f24", "#5f6b7a", "#e3e7ec"
 
 WIDTH = 7.2  # inches: two columns of a journal
@@ -62,3 +73,13 @@ class Look(NamedTuple):
 def looks(series: list[str]) -> dict[str, Look]:
     """Give each series its look, in the order of the study."""
     return {name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(series)}
+
+
+def category_looks(categories: Iterable[str]) -> dict[str, Look]:
+    """Give each category of concepts its look: the same in every study where it is one of Broden's."""
+    names = set(categories)
+    others = sorted(names - CATEGORY_COLOURS.keys())
+    order = [name for name in CATEGORY_COLOURS if name in names] + others
+    spare = {name: OTHER_CATEGORIES[i % len(OTHER_CATEGORIES)] for i, name in enumerate(others)}
+    colours = CATEGORY_COLOURS | spare
+    return {name: Look(colours[name], MARKERS[i % len(MARKERS)]) for i, name in enumerate(order)}

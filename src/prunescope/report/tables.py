@@ -1,0 +1,119 @@
+"""The tables of a study folder as files: which columns each must have, and what a column holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prunescope.errors import PrunescopeError
+
+NEEDED: dict[str, tuple[str, ...]] = {
+    "networks": ("network", "step", "series", "seed", "stage", "rate", "parent"),
+    "scores": ("network", "metric", "value"),
+    "layers": ("network", "layer", "spared", "zeros"),
+    "classes": ("network", "index", "class", "n", "top1"),
+    "steps": ("step", "status", "reused"),
+    "units": ("network", "layer", "kind", "unit"),
+    "detectors": ("network", "control", "layer", "category", "detectors", "unique_detectors"),
+    "examples": ("network", "measure", "layer", "unit", "side", "rank", "image", "outline"),
+    "thumbnails": ("measure", "image", "jpeg"),
+}
+MIS_COLUMNS = ("alive", "mis", "hit_rate", "mis_published")
+CONDITIONS = ("similarity", "slope", "images", "image_set", "tasks", "references", "difficulty")
+CONCEPT_COLUMNS = ("concept", "category", "iou", "detector")
+NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or measured, or has an interval
+    "networks": (
+        "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
+        "zeros_after_pruning", "zeros_after_retraining",
+        "unreachable_after_pruning", "unreachable_after_retraining", "held",
+    ),
+    "scores": ("low", "high"),
+    "layers": ("unreachable",),
+    "steps": ("kind", "label", "error"),
+    "units": (*MIS_COLUMNS, "class", *CONDITIONS, *CONCEPT_COLUMNS),
+}  # fmt: skip
+NUMBERS = (
+    "rate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
+    "unreachable_after_retraining", "held", "value", "low", "high", "zeros", "unreachable", "n", "top1",
+    "mis", "hit_rate", "mis_published", "slope", "images", "tasks", "references", "iou",
+    "detectors", "unique_detectors",
+)  # fmt: skip
+TYPES = (
+    dict.fromkeys(NUMBERS, "float64")
+    | dict.fromkeys(("unit", "rank"), "int64")
+    | dict.fromkeys(("alive", "detector"), "boolean")
+    | {"outline": "str"}
+)
+LARGE = ("units", "examples")  # their texts are a few names, each in many rows
+OF_A_MEASURE = (
+    "scores",
+    "layers",
+    "classes",
+    "units",
+    "detectors",
+    "examples",
+    "thumbnails",
+)  # may be absent
+
+
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Read all tables of a study folder; one of a measure that the study did not take is empty.
+
+    Raises:
+        PrunescopeError: a table is missing, damaged, lacks a column, or contradicts itself.
+    """
+    tables = {name: _read_table(folder, name) for name in NEEDED}
+    tables["detectors"] = tables["detectors"].fillna({"control": "", "layer": "", "category": ""})
+    for name, keys in (("scores", ["network", "metric"]), ("units", ["network", "layer", "unit"])):
+        twice = tables[name].duplicated(keys)
+        if twice.any():
+            network, *values = tables[name].loc[twice, keys].iloc[0]
+            what = values[0] if name == "scores" else f"unit {values[1]} of {values[0]}"
+            raise PrunescopeError(f"{_path(folder, name)} is damaged: two values of {what} for {network}")
+    _refuse_mixed_conditions(tables["units"])
+    return tables
+
+
+def _refuse_mixed_conditions(units: pd.DataFrame) -> None:
+    for column in CONDITIONS:
+        found = sorted(units[column].dropna().unique())
+        if len(found) > 1:
+            raise PrunescopeError(
+                f"the table units holds MIS under several conditions ({column}: {found[0]} and {found[1]}), which "
+                "cannot be compared: measure all networks of a study alike"
+            )
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / ("pictures" if name == "thumbnails" else "tables") / f"{name}.parquet"
+
+
+def _read_table(folder: Path, name: str) -> pd.DataFrame:
+    path = _path(folder, name)
+    if not path.exists() and name not in OF_A_MEASURE:
+        raise PrunescopeError(f"{path} is missing: run the study again to write it anew")
+    text = "category" if name in LARGE else "object"
+    columns = [*NEEDED[name], *NOT_ALWAYS.get(name, ())]
+    types = {column: TYPES.get(column, text) for column in columns}
+    try:
+        table = _read_columns(path, types) if path.exists() else pd.DataFrame()
+        missing = [column for column in NEEDED[name] if column not in table]
+        if missing and len(table):
+            raise PrunescopeError(
+                f"{path} lacks the column {missing[0]!r}: it comes from another version of prunescope; "
+                "run the study again to write it anew"
+            )
+        # A column without any value has lost its type in the file.
+        return table.reindex(columns=columns).astype(types)
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise PrunescopeError(f"{path} is damaged ({error}): run the study again to write it anew") from error
+
+
+def _read_columns(path: Path, types: dict[str, str]) -> pd.DataFrame:
+    """Read those of the columns that the file has."""
+    names = pq.read_schema(path).names
+    repeated = [column for column, kind in types.items() if kind == "category"]
+    return pd.read_parquet(path, columns=[name for name in types if name in names], read_dictionary=repeated)
