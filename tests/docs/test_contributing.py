@@ -13,10 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from prunescope.images.source import SOURCES, open_images
+from prunescope.images.source import SOURCES, ImageSet, open_images
 from prunescope.measures.measure import MEASURES, Subject
 from prunescope.networks.network import Origin, attach
 from prunescope.networks.preprocess import Preprocess
+from prunescope.probe.similarity import SIMILARITIES, likeness, open_similarity
 from prunescope.pruning.prune import prune
 from prunescope.pruning.scores import SCORES
 from prunescope.training.evaluation import LabelledPixels, predict
@@ -28,8 +29,9 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 @pytest.fixture
 def names() -> Iterator[dict[str, Any]]:
     """The names that the examples use; what they register is taken out again."""
-    before = [(registry, dict(registry._entries)) for registry in (SCORES, MEASURES, SOURCES)]
-    yield {"torch": torch, "nn": nn}
+    registries = (SCORES, MEASURES, SOURCES, SIMILARITIES)
+    before = [(registry, dict(registry._entries)) for registry in registries]
+    yield {"torch": torch, "nn": nn, "ImageSet": ImageSet}
     for registry, entries in before:
         registry._entries = entries
 
@@ -75,3 +77,11 @@ def test_the_measure_and_the_source(names: dict[str, Any], toy: nn.Module) -> No
     probabilities = predict(toy, pixels).softmax(1).double().numpy()
     by_hand = np.mean([-sum(p * math.log2(p) for p in row) for row in probabilities])
     assert scores.loc[0, "value"] == pytest.approx(by_hand)
+
+
+def test_the_similarity(names: dict[str, Any]) -> None:
+    run(3, names)
+    run(4, names)
+    alike = likeness(open_images("numbers:6"), open_similarity("mean-colour"))
+    assert alike.embeddings is not None
+    assert alike.embeddings.tolist() == [[-127.5] * 3, [127.5] * 3] * 3
