@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_nothing_behind(cache: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(NoRoomError, match="no room left on the disk while writing decoded images"):
+        with pytest.raises(NoRoomError, match="no room left on the disk while writing to the cache"):
             cached(toy.images(), None, "bilinear")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_nothing_behind(cache: Path) -> None:
 
 def test_a_cache_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(PrunescopeError, match="while writing decoded images to"):
+    with pytest.raises(PrunescopeError, match="while writing to the cache in"):
         cached(Toy().images(), None, "bilinear", folder=tmp_path / "file")
 
 

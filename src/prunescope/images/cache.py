@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.errors import PrunescopeError
 from prunescope.images.decode import Interpolation, resize_short_side
+from prunescope.images.kept import kept, place_of, settle
 from prunescope.images.source import ImageSet
 
 VERSION = 1  # raise it when decoding or resizing changes what the pixels are
@@ -41,11 +40,6 @@ class Pixels:
     def __getitem__(self, image: int) -> NDArray[np.uint8]:
         height, width, offset = self.index[image]
         return self.flat[offset : offset + height * width * 3].reshape(height, width, 3)
-
-
-def cache_folder() -> Path:
-    """Return where decoded images are kept: $PRUNESCOPE_CACHE, or else ~/.cache/prunescope."""
-    return Path(os.environ.get("PRUNESCOPE_CACHE") or "~/.cache/prunescope").expanduser()
 
 
 def cached(
@@ -79,22 +73,13 @@ def cached(
     if not len(images):
         raise PrunescopeError(f"{images.source} has no images")
     what = {"fingerprint": images.fingerprint, "resize": resize, "filter": interpolation, "version": VERSION}
-    key = hashlib.blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
-    place = (folder or cache_folder()) / "pixels" / key
-    if (pixels := _load(place)) is not None:
-        return pixels
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock"):
-            if _load(place) is None:  # else another process has just made it
-                decoded = _decode_all(images, resize, interpolation, workers or os.cpu_count() or 1)
-                _write(place, images, decoded, {"source": images.source, **what}, progress)
-    except OSError as error:
-        raise describe_os_error(error, f"writing decoded images to {place.parent}") from error
-    pixels = _load(place)
-    if pixels is None:
-        raise PrunescopeError(f"the decoded images in {place} vanished while they were opened; run it again")
-    return pixels
+    place = place_of("pixels", what, folder)
+
+    def write(part: Path) -> None:
+        decoded = _decode_all(images, resize, interpolation, workers or os.cpu_count() or 1)
+        _write(part, images, decoded, {"source": images.source, **what}, progress)
+
+    return kept(place, _load, write)
 
 
 def _load(place: Path) -> Pixels | None:
@@ -142,24 +127,15 @@ def _decode_all(
 
 
 def _write(
-    place: Path,
+    folder: Path,
     images: ImageSet,
     decoded: Iterator[NDArray[np.uint8] | PrunescopeError],
     about: dict[str, object],
     progress: Progress | None,
 ) -> None:
-    part = place.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-    shutil.rmtree(place, ignore_errors=True)  # damaged, or this would not be called
-    part.mkdir()
-    try:
-        index = _write_pixels(part / "pixels", len(images), decoded, progress)
-        (part / "index").write_bytes(index)
-        (part / "cache.json").write_text(json.dumps({**about, "index": _checksum(index)}, indent=1))
-        part.rename(place)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    index = _write_pixels(folder / "pixels", len(images), decoded, progress)
+    (folder / "index").write_bytes(index)
+    (folder / "cache.json").write_text(json.dumps({**about, "index": _checksum(index)}, indent=1))
 
 
 def _write_pixels(
@@ -182,8 +158,7 @@ def _write_pixels(
                 progress(done, count)
         if broken:
             raise _all_broken(broken, count)
-        file.flush()
-        os.fsync(file.fileno())  # a power cut must not leave a whole cache of zeros
+        settle(file)
     return np.array(rows, dtype="<i8").tobytes()
 
 

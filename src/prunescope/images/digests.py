@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prunescope.errors import describe_os_error
-from prunescope.images.cache import cache_folder
+from prunescope.images.kept import cache_folder
 
 Entry = list[int | str]  # size in bytes, modification time in ns, digest
 

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from prunescope.errors import PrunescopeError
-from prunescope.images.cache import Progress, cache_folder
+from prunescope.images.cache import Progress
 from prunescope.images.decode import FILTERS
 from prunescope.images.digests import file_digests
+from prunescope.images.kept import cache_folder
 from prunescope.images.source import ImageSet
 from prunescope.networks.network import Device
 from prunescope.probe.similarity import SIMILARITIES, WITHOUT_WEIGHTS, Likeness, Similarity

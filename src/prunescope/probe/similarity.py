@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.errors import PrunescopeError
 from prunescope.images.augment import Images, centre_crops
-from prunescope.images.cache import Progress, cache_folder, cached
+from prunescope.images.cache import Progress, cached
+from prunescope.images.kept import kept, place_of, settle
 from prunescope.images.source import ImageSet
 from prunescope.networks.network import Device
 from prunescope.registry import Registry
@@ -123,21 +121,11 @@ def likeness(
     if not len(images):
         raise PrunescopeError(f"{images.source} has no images to compare")
     what = {"fingerprint": images.fingerprint, "similarity": similarity.identity()}
-    key = hashlib.blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=16).hexdigest()
-    place = (folder or cache_folder()) / "similarities" / key
-    if (kept := _load(place, similarity.slope)) is not None:
-        return kept
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock"):
-            if _load(place, similarity.slope) is None:  # else another process has just made it
-                _write(place, similarity.compute(images, progress), {"source": images.source, **what})
-    except OSError as error:
-        raise describe_os_error(error, f"writing similarities to {place.parent}") from error
-    kept = _load(place, similarity.slope)
-    if kept is None:
-        raise PrunescopeError(f"the similarities in {place} vanished while they were opened; run it again")
-    return kept
+    return kept(
+        place_of("similarities", what, folder),
+        lambda place: _load(place, similarity.slope),
+        lambda part: _write(part, similarity.compute(images, progress), {"source": images.source, **what}),
+    )
 
 
 def squares(images: ImageSet, side: int) -> Images:
@@ -161,22 +149,12 @@ def _load(place: Path, slope: float) -> Likeness | None:
         return None
 
 
-def _write(place: Path, alike: Likeness, about: dict[str, Any]) -> None:
-    part = place.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-    shutil.rmtree(place, ignore_errors=True)  # damaged, or this would not be called
+def _write(folder: Path, alike: Likeness, about: dict[str, Any]) -> None:
     kind = "similarities" if alike.embeddings is None else "embeddings"
     values = np.ascontiguousarray(getattr(alike, kind), dtype="<f4")
+    with (folder / "values").open("wb") as file:
+        file.write(values.data)
+        settle(file)
     about |= {"metric": alike.metric, "kind": kind, "shape": values.shape}
-    part.mkdir()
-    try:
-        with (part / "values").open("wb") as file:
-            file.write(values.data)
-            file.flush()
-            os.fsync(file.fileno())  # a power cut must not leave a whole file of zeros
-        about["digest"] = hashlib.blake2b(values.data).hexdigest()
-        (part / "likeness.json").write_text(json.dumps(about, indent=1))
-        part.rename(place)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    about["digest"] = hashlib.blake2b(values.data).hexdigest()
+    (folder / "likeness.json").write_text(json.dumps(about, indent=1))

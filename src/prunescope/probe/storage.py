@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import describe_os_error
-from prunescope.images.cache import cache_folder
+from prunescope.images.kept import cache_folder
 
 
 def temporary_array(shape: tuple[int, ...], folder: Path | None = None) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import shutil
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ SIZES = [(100, 137), (151, 90), (64, 200), (75, 80), (33, 50)]
 WAYS = [(64, 64), (None, 48), (80, 33), (129, 120), (None, 90), (40, 57)]
 
 
+SETS = itertools.count()  # each has other annotations
+
+
 def concept_set(annotations: Sequence[Annotation], names: Sequence[str] = ("car",)) -> ConceptSet:
     """Return a set of the given annotations; all concepts are objects."""
     count = len(annotations)
@@ -42,7 +46,7 @@ def concept_set(annotations: Sequence[Annotation], names: Sequence[str] = ("car"
         concepts=tuple(Concept("object", name) for name in names),
         images=set_of_images,
         annotation=lambda i: annotations[i],
-        fingerprint=f"annotated-{id(annotations)}",
+        fingerprint=f"annotated-{next(SETS)}",
         strata=np.zeros(count, dtype=np.int64),
     )
 
@@ -263,7 +267,7 @@ def test_an_interrupted_run_and_a_full_disk_leave_nothing_behind(cache: Path) ->
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(NoRoomError, match="no room left on the disk while writing label maps"):
+        with pytest.raises(NoRoomError, match="no room left on the disk while writing to the cache"):
             label_maps(concepts, way(None, 40))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

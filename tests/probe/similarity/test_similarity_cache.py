@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_nothing_behind(cache: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(NoRoomError, match="no room left on the disk while writing similarities to"):
+        with pytest.raises(NoRoomError, match="no room left on the disk while writing to the cache in"):
             likeness(images, Counting())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -147,7 +147,7 @@ def test_a_full_disk_leaves_nothing_behind(cache: Path) -> None:
 
 def test_a_cache_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(PrunescopeError, match="while writing similarities to"):
+    with pytest.raises(PrunescopeError, match="while writing to the cache in"):
         likeness(toy_images(6), Counting(), folder=tmp_path / "file")
 
 

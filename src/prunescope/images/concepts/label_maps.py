@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from prunescope.errors import PrunescopeError, describe_os_error
-from prunescope.images.cache import cache_folder
-from prunescope.images.concepts.concept_set import Annotation, Concept, ConceptSet, hash_of
+from prunescope.errors import PrunescopeError
+from prunescope.images.concepts.concept_set import Annotation, Concept, ConceptSet
 from prunescope.images.digests import digest_of
+from prunescope.images.kept import kept, place_of, settle
 
 if TYPE_CHECKING:  # it imports torch, which is not needed here
     from prunescope.networks.preprocess import Preprocess
@@ -80,21 +77,18 @@ def label_maps(
     side = min(LARGEST, preprocess.crop) if side is None else side
     if side < 1:
         raise PrunescopeError(f"the side of label maps is at least 1 pixel, and {side} was given")
-    key = hash_of(concepts.fingerprint, preprocess.resize, preprocess.crop, side, VERSION)
-    place = (folder or cache_folder()) / "labels" / key
-    if (maps := _load(place, concepts, side)) is not None:
-        return maps
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{place}.lock"):
-            if _load(place, concepts, side) is None:  # else another process has just made it
-                _write(place, concepts, preprocess, side, progress)
-    except OSError as error:
-        raise describe_os_error(error, f"writing label maps to {place.parent}") from error
-    maps = _load(place, concepts, side)
-    if maps is None:
-        raise PrunescopeError(f"the label maps in {place} vanished while they were opened; run it again")
-    return maps
+    what = {
+        "fingerprint": concepts.fingerprint,
+        "resize": preprocess.resize,
+        "crop": preprocess.crop,
+        "side": side,
+        "version": VERSION,
+    }
+    return kept(
+        place_of("labels", what, folder),
+        lambda place: _load(place, concepts, side),
+        lambda part: _write(part, concepts, preprocess, side, progress),
+    )
 
 
 def sample_points(
@@ -147,24 +141,15 @@ def _sampled(found: Annotation, preprocess: Preprocess, side: int) -> NDArray[np
     return seen[seen.any(axis=(1, 2))]
 
 
-def _write(place: Path, concepts: ConceptSet, preprocess: Preprocess, side: int, progress: Progress) -> None:
-    part = place.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
-    shutil.rmtree(place, ignore_errors=True)  # damaged, or this would not be called
-    part.mkdir()
-    try:
-        labels = np.zeros((len(concepts), len(concepts.concepts)), dtype=np.bool_)
-        annotated = np.zeros((len(concepts), len(concepts.categories)), dtype=np.bool_)
-        sampled = _all_sampled(concepts, preprocess, side, labels, annotated)
-        layers = _write_pixels(part / "pixels", len(concepts), side, sampled, progress)
-        content = labels.tobytes() + annotated.tobytes()
-        (part / "labels").write_bytes(content)
-        about = {"source": concepts.source, "layers": layers, "labels": digest_of(content)}
-        (part / "maps.json").write_text(json.dumps(about, indent=1))
-        part.rename(place)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+def _write(folder: Path, concepts: ConceptSet, preprocess: Preprocess, side: int, progress: Progress) -> None:
+    labels = np.zeros((len(concepts), len(concepts.concepts)), dtype=np.bool_)
+    annotated = np.zeros((len(concepts), len(concepts.categories)), dtype=np.bool_)
+    sampled = _all_sampled(concepts, preprocess, side, labels, annotated)
+    layers = _write_pixels(folder / "pixels", len(concepts), side, sampled, progress)
+    content = labels.tobytes() + annotated.tobytes()
+    (folder / "labels").write_bytes(content)
+    about = {"source": concepts.source, "layers": layers, "labels": digest_of(content)}
+    (folder / "maps.json").write_text(json.dumps(about, indent=1))
 
 
 def _all_sampled(
@@ -212,8 +197,7 @@ def _write_pixels(path: Path, images: int, side: int, sampled: Iterator[Sampled]
         if broken:
             raise _all_broken(broken, images)
         file.truncate(layers * images * cells)  # whatever was not written is nothing
-        file.flush()
-        os.fsync(file.fileno())  # a power cut must not leave a whole cache of zeros
+        settle(file)
     return layers
 
 
