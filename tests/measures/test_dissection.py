@@ -27,6 +27,7 @@ from study.tiny import tiny
 SIDE = 10
 SHARE = 0.05
 SCENES = open_images("scenes:count=6")
+SCENES_OF_DEMO = open_images("scenes")
 SETTINGS = DissectionSettings(side=SIDE, share=SHARE)
 
 
@@ -206,3 +207,16 @@ def test_a_layer_without_positions_is_refused_by_name(network: nn.Module, concep
 def test_images_without_annotations_are_refused() -> None:
     with pytest.raises(PrunescopeError, match=r"has none: give dissection.concepts"):
         concepts_of(DissectionSettings(), dataclasses.replace(SCENES, masks=None), None)
+
+
+def test_training_makes_units_that_detect_what_there_is_to_see() -> None:
+    """On scenes the truth is known; what chance gives is what initial weights, or a random basis, give."""
+    trained = ps.open_network("prunescope/sprig", weights="SCENES_V1")
+    settings = DissectionSettings(limit=240, layers=("inception4b.*", "inception5a.*"), examples=0)
+    controls = settings.model_copy(update={"controls": ("rotated", "untrained")})
+    counts = measure_dissection(Subject(trained, NO_IMAGES, SCENES_OF_DEMO), controls)["detectors"]
+    totals = counts.query("layer == '' and category == ''").set_index("control")
+    detectors, unique = totals["detectors"], totals["unique_detectors"]
+    assert detectors[""] > 5 * detectors["untrained"]
+    assert unique[""] > 1.5 * unique["untrained"]
+    assert detectors[""] > detectors["rotated"]  # only just: these layers are narrow, and know twelve classes

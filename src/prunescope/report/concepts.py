@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -20,10 +21,10 @@ def concepts(results: Results) -> Section | None:
     if not results.measured("detectors"):
         return None
     text = [
-        "Network Dissection compares where a unit is active, above a threshold of its own (by default the value "
-        "that 0.5 % of its values exceed), with where people marked concepts. The concept of a unit is the one of "
-        "highest IoU (intersection over union, over all images); above 0.04 the unit is a detector of it. Unique "
-        "detectors count concepts, not units.",
+        f"Network Dissection compares where a unit is active, above {_threshold(results)}, with where people "
+        "marked concepts. The concept of a unit is the one of highest IoU (intersection over union, over all "
+        f"images); above {_settings(results).get('iou', 0.04)} the unit is a detector of it. Unique detectors count "
+        "concepts, not units.",
         "The counts depend on the images, on the concepts marked in them and on the two thresholds, which are "
         "conventions: they compare only within one set of concepts. A dead unit detects nothing. A concept of "
         "highest IoU is the best word in the list, not proof that the unit means it.",
@@ -35,6 +36,17 @@ def concepts(results: Results) -> Section | None:
         plots=_plots(results, _beside_networks(results)),
         tables=_tables(results),
     )
+
+
+def _settings(results: Results) -> dict[str, Any]:
+    """Return the settings of the measure, as far as the study says them."""
+    choices = results.study.get("settings", {}).get("measure", [])
+    return next((choice["settings"] for choice in choices if choice["name"] == "dissection"), {})
+
+
+def _threshold(results: Results) -> str:
+    share = _settings(results).get("share", 0.005)
+    return f"the value that {100 * share:g} % of its values exceed"
 
 
 def _categories(results: Results) -> list[str]:

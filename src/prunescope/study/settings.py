@@ -172,13 +172,13 @@ def rate_name(rate: float) -> str:
 
 
 class MeasureChoice(Settings):
-    """A measure by name, with its settings."""
+    """A measure by name, with its settings, defaults filled in."""
 
     name: str
     settings: dict[str, Any] = {}
 
     def resolved(self) -> MeasureSettings:
-        """Return the measure's own settings, defaults filled in."""
+        """Return the measure's own settings."""
         return all_measures()[self.name].settings.model_validate(self.settings)
 
 
@@ -203,7 +203,8 @@ class StudySettings(Settings):
     prune: tuple[SeriesSettings, ...] = Field((), description="Ways to prune.")
     retrain: RetrainSettings = Field(RetrainSettings(), description="What happens after each pruning.")
     measure: tuple[MeasureChoice, ...] = Field(
-        (MeasureChoice(name="accuracy"), MeasureChoice(name="size")),
+        ("accuracy", "size"),
+        validate_default=True,
         description="What to measure of each network: names, or name: {settings}.",
     )
 
@@ -276,7 +277,7 @@ def _choice(choice: str | dict[str, Any]) -> dict[str, Any]:
         found = {"name": choice, "settings": {}}
     measure = _known(all_measures(), found["name"])
     try:
-        measure.settings.model_validate(found["settings"])
+        found["settings"] = measure.settings.model_validate(found["settings"]).model_dump(mode="json")
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(
