@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,7 +76,7 @@ def find_layers(network: nn.Module, example: torch.Tensor | None = None) -> dict
     hooks = [module.register_forward_hook(note) for module in names]
     try:
         with evaluating(network):
-            _run_for_shapes(network, example_input(network) if example is None else example, shapes)
+            run_for_shapes(network, example_input(network) if example is None else example, shapes.clear)
     finally:
         for hook in hooks:
             hook.remove()
@@ -93,17 +93,17 @@ def find_layers(network: nn.Module, example: torch.Tensor | None = None) -> dict
     return layers
 
 
-def _run_for_shapes(
-    network: nn.Module, example: torch.Tensor, shapes: dict[nn.Module, list[torch.Size]]
-) -> None:
-    """Run the network without arithmetic, on tensors that have a shape and no values, or else for real."""
+def run_for_shapes(network: nn.Module, example: torch.Tensor, forget: Callable[[], None]) -> None:
+    """Run the network without arithmetic, on tensors that have a shape and no values, or else for real.
+
+    Args:
+        forget: called before the latter, with hooks having noted part of the former.
+    """
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     try:
-        functional_call(
-            network, {name: tensor.to("meta") for name, tensor in tensors.items()}, example.to("meta")
-        )
+        functional_call(network, {name: t.to("meta") for name, t in tensors.items()}, example.to("meta"))
     except Exception:  # a forward pass that looks at values, or makes tensors of its own on the CPU
-        shapes.clear()
+        forget()
         network(example)
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from prunescope.errors import PrunescopeError
 from prunescope.networks.channels import NORMS_PER_CHANNEL
-from prunescope.networks.layers import matching
+from prunescope.networks.layers import matching, run_for_shapes
 from prunescope.networks.network import evaluating, example_input
 
 Kind = Literal["conv", "batchnorm", "linear", "other"]
@@ -144,7 +143,7 @@ def _trace(network: nn.Module) -> list[_Call]:
     hooks = [module.register_forward_hook(note) for module in names]
     try:
         with evaluating(network):
-            _run_for_shapes(network, forget)
+            run_for_shapes(network, example_input(network).expand(2, -1, -1, -1), forget)
     finally:
         for hook in hooks:
             hook.remove()
@@ -152,17 +151,6 @@ def _trace(network: nn.Module) -> list[_Call]:
         replace(call, name=f"{call.name}#{call.number + 1}") if counts[call.module] > 1 else call
         for call in calls
     ]
-
-
-def _run_for_shapes(network: nn.Module, forget: Callable[[], None]) -> None:
-    """Run the network without arithmetic, on tensors that have a shape and no values, or else for real."""
-    example = example_input(network).expand(2, -1, -1, -1)
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    try:
-        functional_call(network, {name: t.to("meta") for name, t in tensors.items()}, example.to("meta"))
-    except Exception:  # a forward pass that looks at values, or makes tensors of its own on the CPU
-        forget()
-        network(example)
 
 
 def _version(value: Any) -> int:
