@@ -212,11 +212,12 @@ def test_images_without_annotations_are_refused() -> None:
 def test_training_makes_units_that_detect_what_there_is_to_see() -> None:
     """On scenes the truth is known; what chance gives is what initial weights, or a random basis, give."""
     trained = ps.open_network("prunescope/sprig", weights="SCENES_V1")
-    settings = DissectionSettings(limit=180, layers=("inception5a.*",), examples=0)
+    settings = DissectionSettings(limit=240, layers=("inception4b.*",), examples=0)
     controls = settings.model_copy(update={"controls": ("rotated", "untrained")})
     counts = measure_dissection(Subject(trained, NO_IMAGES, SCENES_OF_DEMO), controls)["detectors"]
     totals = counts.query("layer == '' and category == ''").set_index("control")
     detectors, unique = totals["detectors"], totals["unique_detectors"]
     assert detectors[""] > 5 * detectors["untrained"]
-    assert unique[""] > 1.5 * unique["untrained"]
-    assert detectors[""] > detectors["rotated"]  # only just: these layers are narrow, and know twelve classes
+    assert unique[""] > 2 * unique["untrained"]
+    assert detectors[""] > detectors["rotated"]  # not by much: the layers are narrow, and know twelve classes
+    assert unique[""] > unique["rotated"]
