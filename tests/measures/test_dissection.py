@@ -17,7 +17,12 @@ from prunescope.errors import PrunescopeError
 from prunescope.images.cache import cached
 from prunescope.images.concepts import ConceptSet, label_maps, open_concepts
 from prunescope.images.source import open_images
-from prunescope.measures.dissection import DissectionSettings, concepts_of, measure_dissection
+from prunescope.measures.dissection import (
+    DissectionSettings,
+    concepts_of,
+    measure_dissection,
+    sites_of,
+)
 from prunescope.measures.measure import MEASURES, Subject
 from prunescope.networks.network import Origin, attach
 from prunescope.networks.preprocess import Preprocess
@@ -97,7 +102,7 @@ def test_what_a_block_puts_out_can_be_dissected(network: nn.Module, concepts: Co
     assert set(units["layer"]) == set(units["map_of"]) == {"bn3"}
     by_convolution = ps.dissect(network, concepts, layers=["conv3"], side=SIDE)
     assert units["iou"].tolist() == by_convolution["iou"].tolist()
-    with pytest.raises(PrunescopeError, match=r"name them, layers"):
+    with pytest.raises(PrunescopeError, match=r"name them, layers"):  # nothing to guess
         ps.dissect(network, concepts, layer_output=True)
 
 
@@ -202,6 +207,30 @@ def test_a_layer_without_positions_is_refused_by_name(network: nn.Module, concep
     with pytest.raises(PrunescopeError, match=r"fc puts out no map"):
         ps.dissect(network, concepts, layers=["fc"])
     assert "fc" not in set(ps.dissect(network, concepts, side=SIDE)["layer"])
+
+
+def test_tokens_are_no_map() -> None:
+    vit = ps.open_network("torchvision/vit_b_16", preprocess=Preprocess(resize=None, crop=224))
+    block = DissectionSettings(layers=("encoder.layers.encoder_layer_0",), layer_output=True)
+    with pytest.raises(PrunescopeError, match=r"encoder_layer_0 puts out no map"):
+        sites_of(vit, block)
+
+
+def test_a_network_without_maps_is_refused() -> None:
+    flat = attach(
+        nn.Sequential(nn.Flatten(), nn.Linear(48, 3)), Preprocess(resize=None, crop=4), Origin(name="x")
+    )
+    with pytest.raises(PrunescopeError, match=r"no convolution of the network puts out a map"):
+        sites_of(flat, DissectionSettings())
+
+
+def test_the_test_images_of_a_study_are_dissected_as_they_are_limited() -> None:
+    some = SCENES.subset(np.array([1, 4]))
+    assert concepts_of(DissectionSettings(), some, None).images.names == some.names
+    drawn = {
+        concepts_of(DissectionSettings(limit=3, seed=seed), SCENES, None).fingerprint for seed in range(6)
+    }
+    assert len(drawn) > 1
 
 
 def test_images_without_annotations_are_refused() -> None:

@@ -141,7 +141,16 @@ def test_examples_are_the_ends_of_the_order(network: nn.Module, images: ImageSet
 
 
 def test_paired_averages_are_over_units_alive_everywhere() -> None:
-    same = {"kind": "conv", "similarity": "s", "slope": 16, "images": 9, "image_set": "f", "tasks": 1}
+    same = {
+        "kind": "conv",
+        "alive": True,
+        "similarity": "s",
+        "similarity_id": "i",
+        "slope": 16,
+        "images": 9,
+        "image_set": "f",
+        "tasks": 1,
+    }
     same |= {"references": 1, "difficulty": "easy", "layer": "a"}
     units = pd.DataFrame(
         [
@@ -153,6 +162,10 @@ def test_paired_averages_are_over_units_alive_everywhere() -> None:
     found = paired(units).set_index("network")
     assert found["value"].to_dict() == pytest.approx({"dense": 0.7, "pruned": 0.75})
     assert (found["n"] == 2).all()
+    units.loc[4, ["alive", "mis"]] = [False, 0.5]  # dead, and scored
+    assert paired(units).set_index("network")["value"].to_dict() == pytest.approx(
+        {"dense": 0.7, "pruned": 0.75}
+    )
     units.loc[0, "slope"] = 8
     with pytest.raises(PrunescopeError, match=r"slope is 8 here, 16 there"):
         paired(units)
@@ -177,3 +190,18 @@ def test_a_damaged_network_is_named_by_its_layer(network: nn.Module, images: Ima
         network.get_parameter("conv3.weight")[0, 0, 0, 0] = torch.nan
     with pytest.raises(PrunescopeError, match=r"conv3 puts out NaN"):
         ps.mis(network, images, tasks=TASKS, references=REFERENCES)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"taks": 3}, r"taks: .*did you mean 'tasks'"),
+        ({"slope": 0}, r"slope: .*greater than 0"),
+        ({"examples": 3}, r"examples is a setting of studies only"),
+    ],
+)
+def test_wrong_settings_are_answered_in_words(
+    network: nn.Module, images: ImageSet, settings: dict[str, float], message: str
+) -> None:
+    with pytest.raises(PrunescopeError, match=message):
+        ps.mis(network, images, **settings)

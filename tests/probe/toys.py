@@ -31,7 +31,7 @@ def inputs(network: nn.Module, images: Pixels) -> torch.Tensor:
 
 def site(layer: str = "conv", units: int = 3, height: int = 5, width: int = 4) -> Site:
     """Return a site of no network, for observers that are shown maps by hand."""
-    return Site(layer, nn.Identity(), 0, "conv", units, height, width)
+    return Site(layer, nn.Identity(), 0, "conv", units, height, width, is_map=True)
 
 
 def batches(images: int, sizes: list[int]) -> list[NDArray[np.int64]]:

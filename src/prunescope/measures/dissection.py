@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from prunescope.errors import PrunescopeError
 from prunescope.images.cache import cached
 from prunescope.images.concepts import ConceptSet, open_concepts
+from prunescope.images.concepts.joined import limited
 from prunescope.images.concepts.label_maps import label_maps
+from prunescope.images.concepts.scenes import annotated
 from prunescope.images.source import ImageSet
 from prunescope.measures.dissection_scores import best_concepts, persistence
-from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Progress, Subject, Tables
+from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Progress, Subject, Tables, refuse
 from prunescope.measures.outlines import example_rows
 from prunescope.measures.tally import Tally
 from prunescope.networks.network import device_of, open_network, origin_of, preprocess_of
 from prunescope.probe.examples import Examples
 from prunescope.probe.look import Observer, look
-from prunescope.probe.sites import Site, find_sites, pre_activations, rotated
+from prunescope.probe.sites import Site, find_sites, kind_of, pre_activations, rotated
 from prunescope.probe.tails import Tails
 from prunescope.probe.tie_keys import tie_keys
 from prunescope.training.settings import Precision
@@ -45,7 +47,9 @@ class DissectionSettings(MeasureSettings):
     )
     limit: int | None = Field(None, ge=1, description="At most so many annotated images.")
     layers: tuple[str, ...] | None = Field(
-        None, description="Globs of the convolutions to dissect; null: all. With layer_output: any modules."
+        None,
+        min_length=1,
+        description="Globs of the convolutions to dissect; null: all. With layer_output: any modules.",
     )
     layer_output: bool = Field(
         False, description="Dissect what the named modules put out, after their nonlinearity too."
@@ -63,6 +67,12 @@ class DissectionSettings(MeasureSettings):
     batch: int = Field(64, ge=1, description="Images looked at at once.")
     precision: Precision = Field("fp32", description="Arithmetic of the network: fp32, or bf16 by autocast.")
     memory: float = Field(1.0, gt=0, description="GiB for the tails of activations; more goes to the disk.")
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.layer_output and self.layers is None:
+            raise ValueError("layer_output dissects what named modules put out: name them, layers: [layer4]")
+        return self
 
 
 def dissect(
@@ -91,9 +101,10 @@ def dissect(
 
     *Source:* Bau et al., Network Dissection: Quantifying Interpretability of Deep Visual Representations, 2017.
     """
-    chosen = DissectionSettings(**settings)
+    refuse(settings, "concepts", "controls", "examples")
+    chosen = DissectionSettings.chosen(**settings)
     if not isinstance(concepts, ConceptSet):
-        concepts = open_concepts(concepts, None if data is None else Path(data), chosen.limit)
+        concepts = open_concepts(concepts, None if data is None else Path(data), chosen.limit, chosen.seed)
     return _Dissection(network, concepts, chosen, progress).units(examples=0)
 
 
@@ -112,12 +123,14 @@ def measure_dissection(subject: Subject, settings: DissectionSettings) -> Tables
 
 def concepts_of(settings: DissectionSettings, test: ImageSet, data: Path | None) -> ConceptSet:
     """Return the annotated images of the settings, or else the study's test images with their masks."""
-    if settings.concepts is None and test.masks is None:
+    if settings.concepts is not None:
+        return open_concepts(settings.concepts, data, settings.limit, settings.seed)
+    if test.masks is None:
         raise PrunescopeError(
             f"dissection needs annotated images, and {test.source} has none: give dissection.concepts, for "
             "example [scenes], [broden:DIR] or [masks:DIR, colors]"
         )
-    return open_concepts(settings.concepts or test.source, data, settings.limit)
+    return limited([annotated(test)], settings.limit, settings.seed)[0]
 
 
 class _Dissection:
@@ -168,7 +181,9 @@ class _Dissection:
         for layer, site in sites.items():
             threshold = thresholds[site.layer]
             fires = highest[site.layer] > threshold
-            parts.append(self._units(layer, site, tally.iou(site.layer), threshold.numpy(), fires.numpy()))
+            kind = kind_of(network.get_submodule(layer.partition("#")[0]))
+            named = {"layer": layer, "kind": kind, "unit": np.arange(site.units), "map_of": site.layer}
+            parts.append(self._units(named, tally.iou(site.layer), threshold.numpy(), fires.numpy()))
         return pd.concat(parts, ignore_index=True)
 
     def _look(self, network: nn.Module, observers: list[Observer], first: bool) -> None:
@@ -184,25 +199,21 @@ class _Dissection:
 
     def _units(
         self,
-        layer: str,
-        site: Site,
+        named: dict[str, Any],
         iou: NDArray[np.float64],
         threshold: NDArray[np.float32],
         fires: NDArray[np.bool_],
     ) -> pd.DataFrame:
         """Name the concept of each unit of a layer; iou: (units, concepts)."""
         best, found = best_concepts(iou)
-        named = [self.concepts.concepts[c] if c >= 0 else None for c in best]
+        concepts = [self.concepts.concepts[c] if c >= 0 else None for c in best]
         return pd.DataFrame(
             {
-                "layer": layer,
-                "kind": "other" if self.settings.layer_output else "conv",
-                "unit": np.arange(site.units),
-                "map_of": site.layer,
+                **named,
                 "fires": fires,
                 "threshold": threshold,
-                "concept": [c and c.name for c in named],
-                "category": [c and c.category for c in named],
+                "concept": [c and c.name for c in concepts],
+                "category": [c and c.category for c in concepts],
                 "iou": found,
                 "detector": found > self.settings.iou,
             }
@@ -210,28 +221,28 @@ class _Dissection:
 
 
 def sites_of(network: nn.Module, settings: DissectionSettings) -> dict[str, Site]:
-    """Return what is dissected: from the name of a convolution to the output before its nonlinearity.
+    """Return what is dissected: from the name of a layer to the output before its nonlinearity.
 
     Raises:
-        PrunescopeError: a layer that was asked for by name is not there, or has no positions.
+        PrunescopeError: a layer that was asked for by name is not there, or has no positions; or none is left.
     """
-    if settings.layer_output:
-        if settings.layers is None:
-            raise PrunescopeError(
-                "layer_output dissects what named modules put out: name them, layers: [layer4]"
-            )
-        sites = {site.layer: site for site in find_sites(network, settings.layers)}
-    else:
-        own = {site.layer for site in find_sites(network) if site.kind == "conv"}
-        every = pre_activations(network, settings.layers)
-        sites = {layer: site for layer, site in every.items() if settings.layers or layer in own}
-    for layer, site in sites.items():
-        if settings.layers and site.height * site.width == 1:
-            raise PrunescopeError(
-                f"{layer} puts out no map but one number a unit, and dissection compares positions: "
-                "leave it out of dissection.layers"
-            )
-    return {layer: site for layer, site in sites.items() if site.height * site.width > 1}
+    own = {
+        site.layer: site for site in find_sites(network, settings.layers if settings.layer_output else None)
+    }
+    sites = own if settings.layer_output else pre_activations(network, settings.layers)
+    if settings.layers is None:
+        sites = {layer: site for layer, site in sites.items() if own[layer].kind == "conv" and site.is_map}
+    flat = [layer for layer, site in sites.items() if not site.is_map]
+    if flat:
+        raise PrunescopeError(
+            f"{flat[0]} puts out no map with rows and columns, and dissection compares positions: leave it out of "
+            "dissection.layers"
+        )
+    if not sites:
+        raise PrunescopeError(
+            "no convolution of the network puts out a map: name layers, with layer_output: true"
+        )
+    return sites
 
 
 def _untrained(network: nn.Module, seed: int) -> nn.Module:
@@ -309,6 +320,7 @@ MEASURES.register("dissection")(
         measure_dissection,
         looks_at_images=False,  # at those of `inputs`
         inputs=_inputs,
+        check=lambda settings, network: sites_of(network, settings),
         compare=_compare,
         pictures=_pictures,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,14 +16,15 @@ from torch import nn
 
 from prunescope.errors import PrunescopeError
 from prunescope.images.cache import cached
+from prunescope.images.digests import digest_of
 from prunescope.images.source import ImageSet, open_images
 from prunescope.images.split import stratified_limit
 from prunescope.measures.intervals import mean_interval
-from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Progress, Subject, Tables
+from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Progress, Subject, Tables, refuse
 from prunescope.measures.mis_scores import chance_scores, check_size, mis_scores
 from prunescope.measures.outlines import example_rows
 from prunescope.networks.channels import map_channels
-from prunescope.networks.network import preprocess_of, resolve
+from prunescope.networks.network import Device, preprocess_of, resolve
 from prunescope.probe.examples import Examples
 from prunescope.probe.look import Observer, look
 from prunescope.probe.means import Means
@@ -31,7 +34,9 @@ from prunescope.probe.tails import Tails
 from prunescope.probe.tie_keys import tie_keys
 from prunescope.training.settings import Precision
 
-CONDITIONS = ("similarity", "slope", "images", "image_set", "tasks", "references", "difficulty")
+CONDITIONS = (
+    "similarity", "similarity_id", "slope", "images", "image_set", "tasks", "references", "difficulty",
+)  # fmt: skip
 CHANCE_UNITS = 1000
 
 
@@ -44,6 +49,7 @@ class MisSettings(MeasureSettings):
     limit: int | None = Field(None, ge=1, description="At most so many images, balanced over the classes.")
     layers: tuple[str, ...] | None = Field(
         None,
+        min_length=1,
         description="Globs of the layers whose units are scored; null: all convolutions, batch norms, linear layers.",
     )
     similarity: str = Field(
@@ -51,7 +57,10 @@ class MisSettings(MeasureSettings):
         description="dreamsim, lpips (lpips-squeeze, lpips-alex, lpips-vgg), or classical, which needs no weights.",
     )
     weights: str | None = Field(None, description="Folder with the weights of the similarity.")
-    slope: float | None = Field(None, gt=0, description="Of the sigmoid; null: the similarity's own default.")
+    device: Device = Field("cpu", description="Where the similarity's network runs, if it has one.")
+    slope: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Of the sigmoid; null: the similarity's own default."
+    )
     tasks: int = Field(20, ge=1, description="Tasks per unit, N.")
     references: int = Field(9, ge=1, description="Reference images per side of a task, K.")
     difficulty: str = Field(
@@ -66,7 +75,7 @@ class MisSettings(MeasureSettings):
         "missing",
         description="scored: units that are not alive get a score, only to repeat studies that did so.",
     )
-    seed: int = Field(0, ge=0, description="Of tasks and ties.")
+    seed: int = Field(0, ge=0, description="Of the limit, of tasks and of ties.")
     examples: int = Field(4, ge=0, description="Images a side that are kept for the card of a unit.")
     batch: int = Field(64, ge=1, description="Images looked at at once.")
     precision: Precision = Field("fp32", description="Arithmetic of the network: fp32, or bf16 by autocast.")
@@ -95,35 +104,36 @@ def mis(
 
     Returns:
         `layer, kind, unit, alive, mis, hit_rate, margin`, and the conditions under which scores may be
-        compared: `similarity, slope, images, image_set, tasks, references, difficulty`.
+        compared: `similarity, similarity_id, slope, images, image_set, tasks, references, difficulty`.
 
     Raises:
         PrunescopeError: too few images, missing weights, a wrong layer name, activations that are not finite.
 
     *Source:* Zimmermann, Klindt & Brendel, Measuring Mechanistic Interpretability at Scale Without Humans, 2024.
     """
-    chosen = MisSettings(similarity=similarity, **settings)
+    refuse(settings, "images", "examples")
+    chosen = MisSettings.chosen(similarity=similarity, **settings)
     folder = None if data is None else Path(data)
     opened = open_images(images, "test", folder) if isinstance(images, str) else images
     opened = _limited(opened, chosen)
-    alike = _alike(chosen, opened, folder)
+    compared = _compared(chosen, opened, folder)
     with Means(find_sites(network, chosen.layers), len(opened)) as means:
         _look(network, opened, [means], chosen, progress)
-        return _scored(means, alike, opened, chosen)
+        return _scored(means, compared, opened, chosen)
 
 
 def measure_mis(subject: Subject, settings: MisSettings) -> Tables:
     """Score every unit; return the tables `units`, `scores`, `layer_mis` and `examples`."""
     network, images = subject.network, images_of(settings, subject.test, subject.data)
-    alike = _alike(settings, images, subject.data)
+    compared = _compared(settings, images, subject.data)
     with Means(find_sites(network, settings.layers), len(images)) as means:
         examples = _look_for_examples(network, images, means, settings, subject.progress)
-        units = _scored(means, alike, images, settings)
+        units = _scored(means, compared, images, settings)
         as_published = settings.model_copy(update={"ties": "index", "dead": "scored"})
-        published = _scored(means, alike, images, as_published)
+        published = _scored(means, compared, images, as_published)
     units["mis_published"] = published["mis"].where(units["kind"].isin(("conv", "linear")))
     units["class"] = _classes(network, units, subject.test.classes)
-    tables = {"units": units, "scores": _scores(units, _chance(alike, images, settings))}
+    tables = {"units": units, "scores": _scores(units, _chance(compared, images, settings))}
     tables["layer_mis"] = _by_layer(units)
     return tables | ({} if examples is None else {"examples": examples})
 
@@ -141,19 +151,29 @@ def _limited(images: ImageSet, settings: MisSettings) -> ImageSet:
 
 def _similarity(settings: MisSettings, data: Path | None) -> Similarity:
     weights = None if settings.weights is None else resolve(settings.weights, data)
-    return open_similarity(settings.similarity, weights, "cuda" if torch.cuda.is_available() else "cpu")
+    return open_similarity(settings.similarity, weights, settings.device)
 
 
-def _alike(settings: MisSettings, images: ImageSet, data: Path | None) -> Likeness:
+@dataclass(frozen=True)
+class _Compared:
+    """How alike the images are, and by which similarity."""
+
+    similarity: Similarity
+    alike: Likeness
+
+
+def _compared(settings: MisSettings, images: ImageSet, data: Path | None) -> _Compared:
     check_size(len(images), settings.tasks, settings.references, settings.difficulty)
-    return likeness(images, _similarity(settings, data))
+    similarity = _similarity(settings, data)
+    return _Compared(similarity, likeness(images, similarity))
 
 
 def _inputs(settings: MisSettings, test: ImageSet, data: Path | None) -> dict[str, Any]:
     """Say which images and weights decide the scores, and check now that both will do."""
     images = images_of(settings, test, data)
     check_size(len(images), settings.tasks, settings.references, settings.difficulty)
-    return {"images": images.fingerprint, "similarity": _similarity(settings, data).identity()}
+    decisive = {"images": images.fingerprint, "similarity": _similarity(settings, data).identity()}
+    return decisive if settings.images is None else decisive | {"classes": test.classes}  # of the logits
 
 
 def _look(
@@ -185,18 +205,18 @@ def _look_for_examples(
         return example_rows(examples, layers, tails.thresholds(), images.names)
 
 
-def _scored(means: Means, alike: Likeness, images: ImageSet, settings: MisSettings) -> pd.DataFrame:
+def _scored(means: Means, compared: _Compared, images: ImageSet, settings: MisSettings) -> pd.DataFrame:
     """Score all units that were looked at; one row a unit, with the conditions."""
     units = pd.concat([_units(site) for site in means.sites], ignore_index=True)
     scores = mis_scores(
         means.array,
-        **_of(alike, settings),
+        **_of(compared.alike, settings),
         ids=images.names,
         ties=settings.ties,
         dead=settings.dead,
         alive=units.pop("has_weights").to_numpy(),
     )
-    return units.join(scores.drop(columns="unit")).assign(**_conditions(alike, images, settings))
+    return units.join(scores.drop(columns="unit")).assign(**_conditions(compared, images, settings))
 
 
 def _units(site: Site) -> pd.DataFrame:
@@ -223,10 +243,12 @@ def _of(alike: Likeness, settings: MisSettings) -> dict[str, Any]:
     }
 
 
-def _conditions(alike: Likeness, images: ImageSet, settings: MisSettings) -> dict[str, Any]:
+def _conditions(compared: _Compared, images: ImageSet, settings: MisSettings) -> dict[str, Any]:
+    identity = json.dumps(compared.similarity.identity(), sort_keys=True)
     return {
-        "similarity": settings.similarity,
-        "slope": settings.slope or alike.slope,
+        "similarity": compared.similarity.name,
+        "similarity_id": digest_of(identity.encode())[:12],
+        "slope": settings.slope or compared.alike.slope,
         "images": len(images),
         "image_set": images.fingerprint,
         "tasks": settings.tasks,
@@ -241,8 +263,8 @@ def _classes(network: nn.Module, units: pd.DataFrame, classes: tuple[str, ...]) 
     return units["unit"].map(dict(enumerate(classes))).where(logits, None)
 
 
-def _chance(alike: Likeness, images: ImageSet, settings: MisSettings) -> pd.DataFrame:
-    return chance_scores(len(images), **_of(alike, settings), units=CHANCE_UNITS)
+def _chance(compared: _Compared, images: ImageSet, settings: MisSettings) -> pd.DataFrame:
+    return chance_scores(len(images), **_of(compared.alike, settings), units=CHANCE_UNITS)
 
 
 def _scores(units: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:
@@ -268,6 +290,8 @@ def _mean(metric: str, values: pd.Series[float]) -> tuple[str, float, float, flo
 
 def _by_layer(units: pd.DataFrame) -> pd.DataFrame:
     """Average over the live units of each layer."""
+    scores = ["mis", "hit_rate", "margin"]
+    units = units.assign(**{name: units[name].where(units["alive"]) for name in scores})
     groups = units.groupby(["layer", "kind"], sort=False)
     table = groups.agg(
         units=("unit", "size"),
@@ -307,8 +331,8 @@ def paired(units: pd.DataFrame) -> pd.DataFrame:
         PrunescopeError: the scores were measured under different conditions.
     """
     require_comparable(units)
-    conv = units[units["kind"] == "conv"]
-    scores = conv.pivot(index=["layer", "unit"], columns="network", values="mis").dropna()
+    live = units[(units["kind"] == "conv") & units["alive"].astype(bool)]
+    scores = live.pivot(index=["layer", "unit"], columns="network", values="mis").dropna()
     rows = [
         (name, scores[name].mean(), *mean_interval(scores[name].to_numpy()), len(scores)) for name in scores
     ]
@@ -330,6 +354,7 @@ MEASURES.register("mis")(
         measure_mis,
         looks_at_images=False,  # at those of `inputs`
         inputs=_inputs,
+        check=lambda settings, network: find_sites(network, settings.layers),
         compare=_compare,
         pictures=images_of,
     )

@@ -33,7 +33,7 @@ def outlines(maps: NDArray[np.float32], levels: NDArray[np.float32]) -> list[str
     if len(lit):
         strip = _strip(maps[lit] - levels[lit, None, None])
         for line in _borders(strip, maps.shape[1:], len(lit)):
-            place = int(line[0, 1] // STEP)
+            place = round((line[:, 1].mean() - SIDE / 2) / STEP)
             drawn[lit[place]] += _path(line - (0, place * STEP))
     return drawn
 
@@ -109,7 +109,7 @@ def _rows(
     layer: str, side: str, names: NDArray[np.object_], means: NDArray[np.float32], outlines: list[str] | str
 ) -> pd.DataFrame:
     units, keep = means.shape
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "layer": layer,
             "unit": np.repeat(np.arange(units), keep),
@@ -120,3 +120,4 @@ def _rows(
             "outline": outlines,
         }
     )
+    return rows.loc[np.isfinite(means.ravel())]  # of fewer images than are kept, the rest is infinite

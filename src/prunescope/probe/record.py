@@ -42,16 +42,25 @@ class Record:
     examples: Examples | None
 
     def merge(self, other: Record) -> None:
-        """Add what another pass recorded of other images: they follow those of this one."""
+        """Add what another pass recorded of other images: they follow those of this one.
+
+        Raises:
+            PrunescopeError: the passes did not record the same, or looked at an image twice; nothing is changed.
+        """
         if (self.tails is None, self.examples is None) != (other.tails is None, other.examples is None):
             raise PrunescopeError(
                 "only passes that recorded the same can be merged: give both the same settings"
             )
-        self.means.merge(other.means)
-        if self.tails and other.tails:
+        if twice := set(self.names) & set(other.names):
+            raise PrunescopeError(
+                f"both passes looked at {min(twice)!r} ({len(twice)} images in common): merge passes over "
+                "different images"
+            )
+        if self.tails and other.tails:  # first, since it may refuse
             self.tails.merge(other.tails)
         if self.examples and other.examples:
             self.examples.merge(other.examples)
+        self.means.merge(other.means)
         self.names += other.names
 
     def close(self) -> None:

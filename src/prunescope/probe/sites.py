@@ -31,6 +31,7 @@ class Site:
         units: channels, or features of a token.
         height: rows of its maps, 1 where there are no positions.
         width: columns of its maps; for tokens, their number.
+        is_map: whether there are rows and columns, rather than tokens or one number a unit.
         rotation: (units, units); if given, `rotation @ map` is looked at instead of the map.
     """
 
@@ -41,6 +42,7 @@ class Site:
     units: int
     height: int
     width: int
+    is_map: bool
     rotation: torch.Tensor | None = None
 
     def maps(self, output: torch.Tensor) -> torch.Tensor:
@@ -77,7 +79,7 @@ def find_sites(network: nn.Module, layers: Sequence[str] | None = None) -> list[
             no units: no single floating-point tensor with images first and two to four dimensions.
     """
     calls = _trace(network)
-    default = [call for call in calls if _kind(call.module) != "other"]
+    default = [call for call in calls if kind_of(call.module) != "other"]
     return [_site(call) for call in _chosen(calls if layers else default, layers)]
 
 
@@ -95,7 +97,7 @@ def pre_activations(network: nn.Module, layers: Sequence[str] | None = None) -> 
         PrunescopeError: as for `find_sites`.
     """
     calls = _trace(network)
-    own = [call for call in calls if _kind(call.module) in ("conv", "linear")]
+    own = [call for call in calls if kind_of(call.module) in ("conv", "linear")]
     return {call.name: _site(_norm_after(call, calls) or call) for call in _chosen(own, layers)}
 
 
@@ -170,12 +172,13 @@ def _chosen(calls: Sequence[_Call], layers: Sequence[str] | None) -> list[_Call]
 def _norm_after(call: _Call, calls: Sequence[_Call]) -> _Call | None:
     """Return the first batch norm that reads a call's output as it was put out."""
     for other in calls:
-        if _kind(other.module) == "batchnorm" and other.inputs and other.inputs[0] is call.output:
+        if kind_of(other.module) == "batchnorm" and other.inputs and other.inputs[0] is call.output:
             return other if other.versions[0] == call.versions[1] else None
     return None
 
 
-def _kind(module: nn.Module) -> Kind:
+def kind_of(module: nn.Module) -> Kind:
+    """Return what kind of layer a module is."""
     if type(module) in NORMS_PER_CHANNEL:  # not of subclasses, which may hold the nonlinearity too
         return "batchnorm"
     if isinstance(module, nn.Conv2d):
@@ -197,7 +200,8 @@ def _site(call: _Call) -> Site:
             "images x tokens x units, or images x units x height x width"
         )
     _, units, height, width = as_maps(call.module, output).shape
-    return Site(call.name, call.module, call.number, _kind(call.module), units, height, width)
+    is_map = output.ndim == 4 and height * width > 1
+    return Site(call.name, call.module, call.number, kind_of(call.module), units, height, width, is_map)
 
 
 def _described(output: Any) -> str:

@@ -67,6 +67,12 @@ class Tails:
                 f"a tail of {self.share} of {self.images} images cannot be merged with one of {other.share} of "
                 f"{other.images}: give all shards the same share, and the number of images of all shards"
             )
+        both = self._tails[0].seen + other._tails[0].seen
+        if both > self.images:
+            raise PrunescopeError(
+                f"the shards have seen {both} images, and their tails were made for {self.images}: give each the "
+                "number of images of all shards (total)"
+            )
         for tail, more in zip(self._tails, other._tails, strict=True):
             tail.merge(more)
 

@@ -145,9 +145,10 @@ const prunescope = (() => {
     if (button) location.hash = address(button.dataset.unit);
   });
 
-  function thumbnail(local, outline) {
+  function thumbnail(local, outline, side) {
     const [number, name, there] = layer.images[local];
-    const picture = make("svg", { viewBox: "0 0 96 96", role: "img", "aria-label": name }, make("title", {}, name));
+    const said = side === "highest" && !outline ? `${name}: nowhere above the unit's threshold` : name;
+    const picture = make("svg", { viewBox: "0 0 96 96", role: "img", "aria-label": said }, make("title", {}, said));
     if (there) picture.append(make("image", { href: `thumbnails/${number}.jpg`, width: 96, height: 96 }));
     if (outline) picture.append(make("path", { d: `M-9-9H105V105H-9Z${outline}` }));
     return picture;
@@ -159,7 +160,7 @@ const prunescope = (() => {
     const { keep } = examples;
     const places = examples[side][place].slice(unit * keep, (unit + 1) * keep);
     return places.flatMap((local, rank) =>
-      local < 0 ? [] : [thumbnail(local, side === "highest" ? examples.outlines[place][unit * keep + rank] : "")],
+      local < 0 ? [] : [thumbnail(local, side === "highest" ? examples.outlines[place][unit * keep + rank] : "", side)],
     );
   }
 
@@ -202,25 +203,30 @@ const prunescope = (() => {
     const dense = look(opened, networks[0][0]);
     const headings = ["Network", ...(index.mis ? ["MIS"] : []), ...(index.dissection ? ["Concept"] : []), "Least activating images", "Most activating images"];
     const head = make("tr", {}, ...headings.map((text) => make("th", { scope: "col" }, text)));
-    const step = (by, text) => {
+    const step = (by, rel, text) => {
       const to = opened + by;
-      return to < 0 || to >= layer.units ? "" : make("a", { href: address(to) }, text);
+      return to < 0 || to >= layer.units ? "" : make("a", { href: address(to), rel }, text);
     };
     const title = make("h3", {}, `${layer.layer}, unit ${opened}`);
     if (layer.classes[opened]) title.append(make("small", {}, ` logit of “${layer.classes[opened]}”`));
     const rows = networks.map((entry, i) => row(opened, entry, dense, i === 0));
     card.replaceChildren(
-      make("header", {}, title, make("span", {}, name), step(-1, "← previous"), step(1, "next →")),
+      make("header", {}, title, make("span", {}, name), step(-1, "prev", "← previous"), step(1, "next", "next →")),
       make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)),
     );
     card.dataset.unit = `${layer.layer}:${opened}`;
   }
 
+  // What is shown anew takes the keyboard back, if what it replaces had it.
   function show() {
+    const { activeElement } = document;
+    const [inList, step] = [list.contains(activeElement), card.contains(activeElement) && activeElement.rel];
     layerChoice.value = layer.layer;
     showList();
     if (opened === null) card.replaceChildren();
     else showCard();
+    if (inList) list.querySelector('[tabindex="0"]')?.focus();
+    if (step) (card.querySelector(`[rel="${step}"]`) || card).focus();
   }
 
   function goTo(name, unit) {
@@ -240,7 +246,10 @@ const prunescope = (() => {
   function follow() {
     const [, given, unit] = /^#unit=(.+):(\d+)$/.exec(location.hash) || [];
     if (!given) return false;
-    const name = decodeURIComponent(given);
+    let name = given;
+    try {
+      name = decodeURIComponent(given);
+    } catch { /* a percent sign that stands for itself */ }
     if (index.layers.some(([known]) => known === name)) goTo(name, Number(unit));
     else found.textContent = `There is no layer ${name} in this study.`;
     return true;

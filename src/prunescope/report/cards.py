@@ -39,9 +39,10 @@ def cards(results: Results) -> Section | None:
         "dissection": bool(units["iou"].notna().any()),
     }
     text = (
-        f"A card for each of {count(len(each), 'unit')}: the images that drive it least and most, darkened where "
-        "it is not active, its score and its concept, in the dense network and at every rate of a series, so "
-        "that one can watch it keep, change or lose its meaning. The address of the page leads back to a card."
+        f"A card for each of {count(len(each), 'unit')}: the images whose mean activation is least and most, its "
+        "score and its concept, in the dense network and at every rate of a series, so that one can watch it keep, "
+        "change or lose its meaning. Where the unit exceeds its threshold, the latter are outlined, and darkened "
+        "elsewhere; one without an outline exceeds it nowhere. The address of the page leads back to a card."
     )
     if index["mis"]:
         text += (

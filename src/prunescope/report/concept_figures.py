@@ -34,7 +34,7 @@ FATES = {  # what became of the detectors of the dense network, and new ones: th
 
 
 def by_weights_left(results: Results, networks: pd.DataFrame, categories: Sequence[str]) -> Figure:
-    """Draw top-1, detectors and unique detectors against the weights left; three panels per series.
+    """Draw top-1 (if measured), detectors and unique detectors against the weights left; panels per series.
 
     Args:
         networks: the dense and final networks, with `left`, and for `detectors` and `unique_detectors` a
@@ -43,15 +43,19 @@ def by_weights_left(results: Results, networks: pd.DataFrame, categories: Sequen
     styles = category_looks(categories)
     columns = min(3, len(results.series))
     blocks = -(-len(results.series) // columns)
-    rows = (("top1", "Top-1"), ("detectors", "Detectors"), ("unique_detectors", "Unique detectors"))
-    figure = Figure(figsize=(WIDTH * (0.6, 1, 1)[columns - 1], 0.6 + 4.6 * blocks), layout="constrained")
+    rows = [("detectors", "Detectors"), ("unique_detectors", "Unique detectors")]
+    if networks["top1"].notna().any():
+        rows.insert(0, ("top1", "Top-1"))
+    heights = [1.3 if metric == "top1" else 1.65 for metric, _ in rows] * blocks
+    width = WIDTH * (0.6, 1, 1)[columns - 1]
+    figure = Figure(figsize=(width, 0.6 + sum(heights)), layout="constrained")
     grid = figure.subplots(
         len(rows) * blocks,
         columns,
         sharex=True,
         sharey=False,
         squeeze=False,
-        height_ratios=[0.8, 1, 1] * blocks,
+        height_ratios=heights,
     )
     for i, series in enumerate(results.series):
         block = grid[len(rows) * (i // columns) :, i % columns]
@@ -93,8 +97,7 @@ def _draw_curve(ax: Axes, networks: pd.DataFrame, metric: str, look: Look) -> No
 def _finish_row(panels: Sequence[Axes], metric: str) -> None:
     """Give a row of panels one scale: a fraction of 1, or counts from 0."""
     drawn = [ax for ax in panels if ax.has_data()]
-    top = max(ax.get_ylim()[1] for ax in drawn)
-    bottom = min(ax.get_ylim()[0] for ax in drawn)
+    bottom, top = min(ax.get_ylim()[0] for ax in drawn), max(ax.get_ylim()[1] for ax in drawn)
     for ax in drawn:
         if metric == "top1":
             ax.set_ylim(max(bottom, -0.02), min(top, 1.02))

@@ -98,13 +98,14 @@ def _by_weights_left(results: Results, networks: pd.DataFrame, series: str) -> P
         if results.final["gone"].notna().any()
         else "the share of the weights that the rate asked leaves"
     )
+    top1 = "Top-1, d" if results.measured("top1") else "D"
     over = f"Means of {results.seeds} seeds, their 95 % t-intervals." if results.seeds > 1 else "One seed."
     return Plot(
         "concepts-by-weights-left",
         concept_figures.by_weights_left(results, networks, _categories(results)),
-        f"Top-1, detectors (units) and unique detectors (concepts) against {what}, on a logarithmic axis, from the "
+        f"{top1}etectors (units) and unique detectors (concepts) against {what}, on a logarithmic axis, from the "
         f"dense network at the left to the sparsest. {over}",
-        f"Top-1, detectors and unique detectors by category against the weights left, {series}",
+        f"{top1}etectors and unique detectors by category against the weights left, {series}",
     )
 
 

@@ -21,7 +21,7 @@ def units(results: Results) -> Section | None:
     text = [
         "The Machine Interpretability Score (MIS) of a unit says how well one can tell, from the images that drive "
         "it most and those that drive it least, which of two further images drives it more. A similarity of "
-        "images stands for the person who would judge: 1 is always right, 0.5 is chance.",
+        "images stands for the person who would judge: near 1 it is clearly right, 0.5 is chance.",
         "A unit that gives every image the same value is dead. It has no score: it is counted, and no average "
         "includes it. Scores compare only under equal conditions: the number of images sets how hard the tasks "
         "are, and the slope of the sigmoid is a convention. The hit rate, the share of tasks solved, has no slope.",

@@ -107,7 +107,7 @@ class _Planner:
     ) -> None:
         self.settings, self.images, self.where, self.data = settings, images, where, data
         self.identity = _identity(settings.network, network, data)
-        self.measurings = _measurings(settings, images, data)
+        self.measurings = _measurings(settings, images, data, network)
         self.made = Plan(preprocess_of(network))
 
     def plan(self) -> Plan:
@@ -197,12 +197,15 @@ class _Planner:
         return Step(kind, label, measuring.settings, self.where, (stop.step,), measuring.places)
 
 
-def _measurings(settings: StudySettings, images: StudyImages, data: Path | None) -> list[Measuring]:
+def _measurings(
+    settings: StudySettings, images: StudyImages, data: Path | None, network: nn.Module
+) -> list[Measuring]:
     """Return what to measure; size always, since the table of networks says what was removed."""
     found = []
     for number, choice in enumerate(settings.measure):
         with about("measure", number):
             found.append(_measuring(choice, images, data))
+            all_measures()[choice.name].check(choice.resolved(), network)
     if "size" not in {choice.name for choice in settings.measure}:
         found.append(_measuring(MeasureChoice(name="size"), images, data))
     return found

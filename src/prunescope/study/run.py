@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -107,7 +108,7 @@ def run_study(
             write_pictures(
                 folder, tables.get("examples"), settings.measure, images.test, plan.preprocess, data_folder
             )
-            _describe(folder, settings, images, place, started)
+            _describe(folder, settings, images, place, started, outcomes)
             _keep_errors(folder / "errors", outcomes)
         except OSError as error:
             raise describe_os_error(error, f"writing {folder}") from error
@@ -127,14 +128,19 @@ def _data_folder(data: Path | str | None) -> Path | None:
 
 
 def _describe(
-    folder: Path, settings: StudySettings, images: StudyImages, place: dict[str, Any], started: datetime
+    folder: Path,
+    settings: StudySettings,
+    images: StudyImages,
+    place: dict[str, Any],
+    started: datetime,
+    outcomes: Iterable[Outcome],
 ) -> None:
     """Write study.json: what was run, on what, with which versions."""
     about: dict[str, Any] = {
         "study": settings.study,
         "title": settings.title,
         "description": settings.description,
-        **_decisive(settings),
+        **_decisive(settings, outcomes),
         "images": {**images.counts, "classes": len(images.test.classes), "source": settings.images.test},
         "machine": {
             **place,
@@ -150,16 +156,18 @@ def _describe(
     (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def _decisive(settings: StudySettings) -> dict[str, Any]:
-    """Return what the tables and the report of a study depend on, beside its steps."""
+def _decisive(settings: StudySettings, outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Return what the tables and the report of a study depend on."""
     versions = {name: version(name) for name in ("prunescope", "torch", "torchvision", "numpy")}
+    done = sorted(outcome.step.id for outcome in outcomes if outcome.status == "done")
     return {
+        "steps": hashlib.blake2b("\n".join(done).encode(), digest_size=16).hexdigest(),
         "settings": settings.model_dump(mode="json", by_alias=True),
         "versions": {"python": platform.python_version(), **versions},
     }
 
 
-def _nothing_new(folder: Path, settings: StudySettings, outcomes: Iterable[Outcome]) -> bool:
+def _nothing_new(folder: Path, settings: StudySettings, outcomes: Collection[Outcome]) -> bool:
     """Whether no step was done and `folder` has the tables and the report of the same study already."""
     if not all(outcome.reused for outcome in outcomes) or not (folder / REPORT).exists():
         return False
@@ -167,7 +175,8 @@ def _nothing_new(folder: Path, settings: StudySettings, outcomes: Iterable[Outco
         about = json.loads((folder / ABOUT).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return {key: about.get(key) for key in ("settings", "versions")} == _decisive(settings)
+    expected = _decisive(settings, outcomes)
+    return {key: about.get(key) for key in expected} == expected
 
 
 def _keep_errors(folder: Path, outcomes: Sequence[Outcome]) -> None:

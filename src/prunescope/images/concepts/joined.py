@@ -70,7 +70,7 @@ def open_concepts(
             f"no source of images among the concepts ({first_ten(sources) or 'none given'}); "
             "name one, such as 'scenes' or 'masks:FOLDER'"
         )
-    concepts = join(parts if limit is None else _limited(parts, limit, seed))
+    concepts = join(limited(parts, limit, seed))
     for compute in computed:
         concepts = compute(concepts)
     return concepts
@@ -144,8 +144,10 @@ def _prefixes(sources: Sequence[str]) -> list[str]:
     return prefixes
 
 
-def _limited(parts: Sequence[ConceptSet], limit: int, seed: int) -> list[ConceptSet]:
+def limited(parts: Sequence[ConceptSet], limit: int | None, seed: int) -> list[ConceptSet]:
     """Return at most `limit` images, shared evenly; what a small set cannot fill goes to the larger ones."""
+    if limit is None:
+        return list(parts)
     if limit < len(parts):
         raise PrunescopeError(f"a limit of {limit} images leaves nothing for some of {len(parts)} sources")
     limited = list(parts)

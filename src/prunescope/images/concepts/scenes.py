@@ -17,7 +17,7 @@ from prunescope.images.concepts.concept_set import (
     without_classes,
 )
 from prunescope.images.scenes import CONCEPTS
-from prunescope.images.source import Masks, open_images
+from prunescope.images.source import ImageSet, Masks, open_images
 
 WHOLE = "scene"  # one for all pixels of a picture, so it is a label of the image
 
@@ -31,7 +31,11 @@ def open_scenes(argument: str, data: Path | None) -> ConceptSet:
     Raises:
         PrunescopeError: the argument has an unknown setting or one that is out of its range.
     """
-    images = open_images(f"scenes:{argument}", "test")
+    return annotated(open_images(f"scenes:{argument}", "test"))
+
+
+def annotated(images: ImageSet) -> ConceptSet:
+    """Return scenes, or some of them, with their masks as annotations."""
     masks = cast(Masks, images.masks)
     concepts = tuple(Concept(category, name) for category, names in CONCEPTS.items() for name in names)
 
