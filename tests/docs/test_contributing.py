@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from prunescope.images.source import SOURCES, ImageSet, open_images
+from prunescope.images.source import SOURCES, open_images
 from prunescope.measures.measure import MEASURES, Subject
 from prunescope.networks.network import Origin, attach
 from prunescope.networks.preprocess import Preprocess
@@ -29,9 +29,10 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 @pytest.fixture
 def names() -> Iterator[dict[str, Any]]:
     """The names that the examples use; what they register is taken out again."""
+    open_similarity("classical")  # registers all that there are, once for the process
     registries = (SCORES, MEASURES, SOURCES, SIMILARITIES)
     before = [(registry, dict(registry._entries)) for registry in registries]
-    yield {"torch": torch, "nn": nn, "ImageSet": ImageSet}
+    yield {"torch": torch, "nn": nn}
     for registry, entries in before:
         registry._entries = entries
 
