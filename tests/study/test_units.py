@@ -110,3 +110,15 @@ def test_similarities_are_computed_once_for_all_networks(
 def test_too_few_images_are_said_when_the_study_is_planned(tmp_path: Path) -> None:
     with pytest.raises(PrunescopeError, match=r"study\.yaml:\d+: measure\.1: 30 images are too few"):
         run(tmp_path, tasks=20)
+
+
+def test_a_wrong_layer_is_said_when_the_study_is_planned(tmp_path: Path) -> None:
+    with pytest.raises(PrunescopeError, match=r"study\.yaml:\d+: measure\.1: no layer 'conf\*'"):
+        run(tmp_path, layers=["conf*"])
+
+
+def test_other_steps_than_last_time_make_the_tables_anew(folder: Path, result: Result) -> None:
+    other, again = run(folder, seed=3), run(folder)
+    assert not again.tables["units"]["mis"].equals(other.tables["units"]["mis"])
+    assert again.tables["units"]["mis"].equals(result.tables["units"]["mis"])
+    assert again.tables["steps"]["reused"].all()
