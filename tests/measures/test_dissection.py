@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from torch import nn
 import prunescope as ps
 from oracles import slow_dissection
 from prunescope.errors import PrunescopeError
+from prunescope.images.augment import centre_crops
 from prunescope.images.cache import cached
 from prunescope.images.concepts import ConceptSet, label_maps, open_concepts
 from prunescope.images.source import open_images
@@ -24,7 +26,7 @@ from prunescope.measures.dissection import (
     sites_of,
 )
 from prunescope.measures.measure import MEASURES, Subject
-from prunescope.networks.network import Origin, attach
+from prunescope.networks.network import Origin, attach, preprocess_of
 from prunescope.networks.preprocess import Preprocess
 from prunescope.training.evaluation import NO_IMAGES
 from study.tiny import tiny
@@ -53,18 +55,22 @@ def network() -> nn.Module:
 
 
 def maps_of(network: nn.Module, layer: str, concepts: ConceptSet) -> torch.Tensor:
-    pixels = cached(concepts.images, None, "bilinear")
-    batch = torch.from_numpy(np.stack([pixels[i] for i in range(len(concepts))])).permute(0, 3, 1, 2)
+    preprocess = preprocess_of(network)
+    pixels = cached(concepts.images, preprocess.resize, preprocess.interpolation)
+    seen = centre_crops([pixels[i] for i in range(len(concepts))], preprocess.crop)
+    batch = torch.from_numpy(seen).permute(0, 3, 1, 2)
     found: list[torch.Tensor] = []
     hook = network.get_submodule(layer).register_forward_hook(lambda m, i, o: found.append(o.clone()))
     with torch.no_grad():
-        network(network.preprocess.normalise(batch))  # type: ignore[union-attr, operator]
+        network(preprocess.normalise(batch))
     hook.remove()
     return found[0]
 
 
-def slowly(maps: torch.Tensor, concepts: ConceptSet) -> tuple[list[float], slow_dissection.Counts]:
-    labels = label_maps(concepts, Preprocess(resize=None, crop=64), SIDE)
+def slowly(
+    maps: torch.Tensor, concepts: ConceptSet, preprocess: Preprocess
+) -> tuple[list[float], slow_dissection.Counts]:
+    labels = label_maps(concepts, preprocess, SIDE)
     here = [
         [
             [
@@ -83,9 +89,10 @@ def slowly(maps: torch.Tensor, concepts: ConceptSet) -> tuple[list[float], slow_
     return thresholds, slow_dissection.count(maps.tolist(), thresholds, here, annotated)
 
 
-def test_every_unit_against_the_slow_form(network: nn.Module, concepts: ConceptSet) -> None:
-    units = ps.dissect(network, concepts, side=SIDE, share=SHARE).query("layer == 'conv2'")
-    thresholds, counts = slowly(maps_of(network, "bn2", concepts), concepts)
+def agree(network: nn.Module, concepts: ConceptSet, layer: str, seen: str) -> None:
+    """Dissect a layer whose maps are taken at `seen`, and compare every unit with the slow form."""
+    units = ps.dissect(network, concepts, layers=[layer], side=SIDE, share=SHARE)
+    thresholds, counts = slowly(maps_of(network, seen, concepts), concepts, preprocess_of(network))
     assert units["threshold"].tolist() == pytest.approx(thresholds, abs=1e-5)
     category_of = [concepts.categories.index(concept.category) for concept in concepts.concepts]
     for unit in units.to_dict("records"):
@@ -94,7 +101,18 @@ def test_every_unit_against_the_slow_form(network: nn.Module, concepts: ConceptS
         assert (unit["category"], unit["concept"]) == (best.category, best.name)
         assert unit["iou"] == pytest.approx(max(iou), abs=1e-9)
         assert unit["detector"] == (max(iou) > 0.04)
-        assert unit["map_of"] == "bn2"
+        assert unit["map_of"] == seen
+
+
+def test_every_unit_against_the_slow_form(network: nn.Module, concepts: ConceptSet) -> None:
+    agree(network, concepts, "conv2", "bn2")
+
+
+def test_real_units_on_real_images_against_the_slow_form(real_data: Path) -> None:
+    weights = real_data / "weights" / "squeezenet1_1_imagenet_fp16.pth"
+    sources = ["masks:concepts/voc,labels=voc", "textures:textures/dtd10", "colors"]
+    network = ps.open_network("torchvision/squeezenet1_1", weights)
+    agree(network, open_concepts(sources, real_data, limit=6), "features.7.squeeze", "features.7.squeeze")
 
 
 def test_what_a_block_puts_out_can_be_dissected(network: nn.Module, concepts: ConceptSet) -> None:

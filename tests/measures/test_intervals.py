@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prunescope.measures.intervals import bootstrap_mean, bootstrap_share
+from prunescope.measures.intervals import bootstrap_mean, bootstrap_share, mean_interval, t_interval
 
 
 def resampled(values: np.ndarray) -> tuple[float, float]:
@@ -60,3 +60,23 @@ def test_intervals_of_means_cover_the_truth_95_times_in_100(monkeypatch: pytest.
     found = [bootstrap_mean(generator.normal(3, 1, 60)) for _ in range(600)]
     covered = np.mean([low <= 3 <= high for low, high in found])
     assert 0.91 <= covered <= 0.975
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10, 30, 31, 60])
+def test_the_interval_over_seeds_holds_95_percent_of_student_t(seeds: int) -> None:
+    values = np.arange(seeds, dtype=float)
+    low, high = t_interval(list(values))
+    assert (low + high) / 2 == pytest.approx(values.mean())
+    reach = (high - low) / 2 / (values.std(ddof=1) / np.sqrt(seeds))
+    # The density of t, integrated numerically: tan maps its long tails to a finite interval.
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 400_001)[1:-1]
+    density = np.cos(angle) ** (seeds - 2)  # (1 + t²/ν)^(-(ν+1)/2) dt for t = √ν tan(angle), ν = seeds - 1
+    inside = density[np.abs(np.sqrt(seeds - 1) * np.tan(angle)) <= reach].sum() / density.sum()
+    assert inside == pytest.approx(0.95, abs=2e-5)
+
+
+def test_few_values_have_students_interval_and_many_the_bootstraps() -> None:
+    values = np.random.default_rng(3).gamma(2, size=30)
+    assert mean_interval(values[:29]) == t_interval(values[:29].tolist())
+    assert mean_interval(values) == bootstrap_mean(values)
+    assert np.isnan(mean_interval(values[:1])).all()

@@ -1,6 +1,5 @@
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 from synthetic import write_study
@@ -13,19 +12,6 @@ from prunescope.report.results import over_seeds, read_results
 def edit(folder, name, change):
     path = folder / "tables" / f"{name}.parquet"
     change(pd.read_parquet(path)).to_parquet(path)
-
-
-@pytest.mark.parametrize("seeds", [2, 3, 5, 10, 30, 31, 60])
-def test_the_interval_over_seeds_holds_95_percent_of_student_t(seeds):
-    values = np.arange(seeds, dtype=float)
-    low, high = t_interval(list(values))
-    assert (low + high) / 2 == pytest.approx(values.mean())
-    reach = (high - low) / 2 / (values.std(ddof=1) / np.sqrt(seeds))
-    # The density of t, integrated numerically: tan maps its long tails to a finite interval.
-    angle = np.linspace(-np.pi / 2, np.pi / 2, 400_001)[1:-1]
-    density = np.cos(angle) ** (seeds - 2)  # (1 + t²/ν)^(-(ν+1)/2) dt for t = √ν tan(angle), ν = seeds - 1
-    inside = density[np.abs(np.sqrt(seeds - 1) * np.tan(angle)) <= reach].sum() / density.sum()
-    assert inside == pytest.approx(0.95, abs=2e-5)
 
 
 def test_one_seed_keeps_the_interval_over_images_and_several_take_the_mean(tmp_path):

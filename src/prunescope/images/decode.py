@@ -81,8 +81,15 @@ def resize_short_side(
         short: length of the short side; the long one is cut, not rounded, to whole pixels.
         interpolation: the filter of Pillow, which widens it when it makes images smaller (no aliasing).
     """
-    height, width = pixels.shape[:2]
-    if min(height, width) == short:
+    height, width = resized_size(pixels.shape[:2], short)
+    if (height, width) == pixels.shape[:2]:
         return pixels
-    size = (int(short * width / height), short) if height < width else (short, int(short * height / width))
-    return np.asarray(Image.fromarray(pixels).resize(size, FILTERS[interpolation]))
+    return np.asarray(Image.fromarray(pixels).resize((width, height), FILTERS[interpolation]))
+
+
+def resized_size(size: tuple[int, ...], short: int | None) -> tuple[int, int]:
+    """Return the (height, width) of an image that is scaled to a short side; None leaves it as it is."""
+    height, width = size
+    if short is None or min(height, width) == short:
+        return height, width
+    return (short, int(short * width / height)) if height < width else (int(short * height / width), short)

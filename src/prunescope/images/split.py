@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunescope.errors import PrunescopeError
+from prunescope.images.source import ImageSet
 
 Indices = NDArray[np.int64]
 
@@ -53,6 +54,13 @@ def stratified_limit(labels: NDArray[np.int64], count: int, seed: int) -> Indice
     rank = _rank_in_class(labels, rng)
     turn = rng.permutation(labels.max(initial=0) + 1)[labels]  # which class comes first in each round
     return np.sort(np.lexsort((turn, rank))[:count])
+
+
+def limited(images: ImageSet, limit: int | None, seed: int) -> ImageSet:
+    """Return at most `limit` images, classes as even as can be; all of them without a limit."""
+    if limit is None or limit >= len(images):
+        return images
+    return images.subset(stratified_limit(images.labels, limit, seed))
 
 
 def _rank_in_class(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

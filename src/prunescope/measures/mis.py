@@ -18,7 +18,7 @@ from prunescope.errors import PrunescopeError
 from prunescope.images.cache import cached
 from prunescope.images.digests import digest_of
 from prunescope.images.source import ImageSet, open_images
-from prunescope.images.split import stratified_limit
+from prunescope.images.split import limited
 from prunescope.measures.intervals import mean_interval
 from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Progress, Subject, Tables, refuse
 from prunescope.measures.mis_scores import chance_scores, check_size, mis_scores
@@ -115,7 +115,7 @@ def mis(
     chosen = MisSettings.chosen(similarity=similarity, **settings)
     folder = None if data is None else Path(data)
     opened = open_images(images, "test", folder) if isinstance(images, str) else images
-    opened = _limited(opened, chosen)
+    opened = limited(opened, chosen.limit, chosen.seed)
     compared = _compared(chosen, opened, folder)
     with Means(find_sites(network, chosen.layers), len(opened)) as means:
         _look(network, opened, [means], chosen, progress)
@@ -140,13 +140,8 @@ def measure_mis(subject: Subject, settings: MisSettings) -> Tables:
 
 def images_of(settings: MisSettings, test: ImageSet, data: Path | None) -> ImageSet:
     """Return the images that units are shown: those of the settings, or else the study's test images."""
-    return _limited(test if settings.images is None else open_images(settings.images, "test", data), settings)
-
-
-def _limited(images: ImageSet, settings: MisSettings) -> ImageSet:
-    if settings.limit is None or settings.limit >= len(images):
-        return images
-    return images.subset(stratified_limit(images.labels, settings.limit, settings.seed))
+    images = test if settings.images is None else open_images(settings.images, "test", data)
+    return limited(images, settings.limit, settings.seed)
 
 
 def _similarity(settings: MisSettings, data: Path | None) -> Similarity:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 
 from prunescope.errors import PrunescopeError
 from prunescope.probe.sites import Site
-from prunescope.probe.storage import temporary_array
+from prunescope.probe.storage import Closing, temporary_array
 
 _IN_CACHE = 2**18  # float32 elements that stay in a processor's cache: 1 MiB
 
 
-class Means:
+class Means(Closing):
     """Observes the mean of every unit over its positions, for every image: exact input of any ranking.
 
     Attributes:
@@ -51,14 +50,6 @@ class Means:
     def close(self) -> None:
         """Let go of the array; its file goes with the last view of it."""
         self.array = np.empty((0, self.array.shape[1]), np.float32)
-
-    def __enter__(self) -> Means:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def spatial_means(site: Site, maps: torch.Tensor) -> NDArray[np.float32]:

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from torch import nn
 
 from prunescope.errors import PrunescopeError
 from prunescope.images.cache import cached
 from prunescope.images.source import ImageSet, open_images
-from prunescope.images.split import stratified_limit
+from prunescope.images.split import limited
 from prunescope.networks.network import preprocess_of
 from prunescope.probe.examples import Examples
 from prunescope.probe.look import Observer, Progress, look
 from prunescope.probe.means import Means
 from prunescope.probe.sites import Site, find_sites
+from prunescope.probe.storage import Closing
 from prunescope.probe.tails import Tails
 from prunescope.probe.tie_keys import tie_keys
 from prunescope.training.settings import Precision
 
 
 @dataclass
-class Record:
+class Record(Closing):
     """What was recorded; a context manager, which lets go of the temporary files.
 
     Attributes:
@@ -69,14 +69,6 @@ class Record:
         if self.tails:
             self.tails.close()
 
-    def __enter__(self) -> Record:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def record(
     network: nn.Module,
@@ -117,9 +109,7 @@ def record(
     Raises:
         PrunescopeError: unknown layers, images that cannot be read, NaN or infinite activations.
     """
-    chosen = open_images(images, data=data) if isinstance(images, str) else images
-    if limit is not None and limit < len(chosen):
-        chosen = chosen.subset(stratified_limit(chosen.labels, limit, seed))
+    chosen = limited(open_images(images, data=data) if isinstance(images, str) else images, limit, seed)
     preprocess = preprocess_of(network)
     pixels = cached(chosen, preprocess.resize, preprocess.interpolation)
     sites = find_sites(network, layers)

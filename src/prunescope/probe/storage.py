@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +36,16 @@ def temporary_array(shape: tuple[int, ...], folder: Path | None = None) -> NDArr
             return np.memmap(file, np.float32, "r+", shape=shape)
     except OSError as error:
         raise describe_os_error(error, f"writing activations to {place}") from error
+
+
+class Closing:
+    """A context manager that closes itself on leaving."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -15,13 +14,13 @@ from numpy.typing import NDArray
 from prunescope.errors import PrunescopeError
 from prunescope.probe.means import check_finite, same_sites
 from prunescope.probe.sites import Site
-from prunescope.probe.storage import temporary_array
+from prunescope.probe.storage import Closing, temporary_array
 
 _BLOCK = 2**19  # values looked at together: bounds what is copied
 _LEAST_SPARE = 1024  # places of a unit's row beyond the tail, so that short rows are not emptied all the time
 
 
-class Tails:
+class Tails(Closing):
     """Observes the largest values of every unit; exact, in one pass.
 
     Each unit keeps a row of candidates. Once a row holds as many as the tail has, no value up to the smallest
@@ -95,14 +94,6 @@ class Tails:
     def close(self) -> None:
         """Let go of the rows; their file goes with them."""
         self._tails.clear()
-
-    def __enter__(self) -> Tails:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def rank(share: float, values: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from prunescope.errors import PrunescopeError
 from prunescope.images.cache import Pixels, cached
 from prunescope.images.source import ImageSet, open_images, same_classes
-from prunescope.images.split import Indices, split, stratified_limit
+from prunescope.images.split import Indices, limited, split
 from prunescope.networks.preprocess import Preprocess
 from prunescope.study.document import about
 from prunescope.study.settings import ImagesSettings
@@ -104,7 +104,4 @@ class StudyImages:
     def _open(
         self, source: str, role: Literal["train", "test"], limit: int | None, data: Path | None
     ) -> ImageSet:
-        images = open_images(source, role, data)
-        if limit is None or limit >= len(images):
-            return images
-        return images.subset(stratified_limit(images.labels, limit, self.settings.split_seed))
+        return limited(open_images(source, role, data), limit, self.settings.split_seed)

@@ -19,8 +19,7 @@ from prunescope.errors import NoRoomError, PrunescopeError
 from prunescope.images import ImageSet
 from prunescope.images.augment import centre_crops
 from prunescope.images.concepts import Annotation, Concept, ConceptSet, label_maps, open_concepts
-from prunescope.images.concepts.label_maps import resized_size
-from prunescope.images.decode import resize_short_side
+from prunescope.images.decode import resize_short_side, resized_size
 from prunescope.networks.preprocess import Preprocess
 
 SIZES = [(100, 137), (151, 90), (64, 200), (75, 80), (33, 50)]

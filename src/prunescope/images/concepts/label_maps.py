@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prunescope.errors import PrunescopeError
 from prunescope.images.concepts.concept_set import Annotation, Concept, ConceptSet
+from prunescope.images.decode import resized_size
 from prunescope.images.digests import digest_of
 from prunescope.images.kept import kept, place_of, settle
 
@@ -110,14 +111,6 @@ def sample_points(
         _along(length, own, preprocess.crop, side) for length, own in zip(resized, mask, strict=True)
     )
     return rows, columns
-
-
-def resized_size(size: tuple[int, int], short: int | None) -> tuple[int, int]:
-    """Return the (height, width) of an image after `decode.resize_short_side`, which cuts the long side."""
-    height, width = size
-    if short is None or min(size) == short:
-        return size
-    return (short, int(short * width / height)) if height < width else (int(short * height / width), short)
 
 
 def _along(length: int, mask: int, crop: int, side: int) -> NDArray[np.int64]:
