@@ -34,6 +34,7 @@ def prune(
     min_left: int = 1,
     allow_empty_layers: bool = False,
     rounding: Rounding = "round",
+    round_to: int = 1,
     seed: int = 0,
 ) -> Mask:
     """Choose which weights of a network to remove. The network itself is not changed.
@@ -53,6 +54,8 @@ def prune(
         min_left: groups that each layer keeps at least; 0 takes what the rate says.
         allow_empty_layers: with `min_left=0`, whether a layer may lose all its weights.
         rounding: how rate * groups becomes a number; "round" is half to even, as torch does.
+        round_to: for filters and connections, each layer keeps the nearest multiple of it (8 suits most
+            processors), so that the rate is met roughly; layers with fewer channels keep them all.
         seed: for random scores and for ties.
 
     Raises:
@@ -61,6 +64,8 @@ def prune(
     if not 0 <= rate < 1:
         raise PrunescopeError(f"rate {rate} is impossible: it is the fraction removed, from 0 up to below 1")
     kind = GRANULARITIES[granularity]
+    if round_to < 1 or (round_to > 1 and not kind.together):
+        raise PrunescopeError(f"round_to {round_to} is impossible: a number of channels, 1 for single weights")
     found = find_layers(network)
     channels = map_channels(network, found) if kind.removes_channels else None
     chosen = choose_layers(found, kind, layers, spare, norm, channels)
@@ -79,6 +84,7 @@ def prune(
         normalise=normalise,
         min_left=min_left,
         rounding=rounding,
+        round_to=round_to,
     )
     if not (min_left or allow_empty_layers):
         _refuse_empty(keep)

@@ -30,6 +30,7 @@ def select(
     normalise: Normalise = "none",
     min_left: int = 1,
     rounding: Rounding = "round",
+    round_to: int = 1,
 ) -> dict[str, torch.Tensor]:
     """Return for each layer which groups stay: bool tensors of the shape of `scores`.
 
@@ -42,6 +43,7 @@ def select(
         normalise: in global scope, divide a layer's scores by their "mean", or by their sum ("layer").
         min_left: groups that each layer keeps at least.
         rounding: how rate * groups becomes a number of groups; "round" is Python's, half to even.
+        round_to: what each layer keeps becomes the nearest multiple of it (halves up, at least one, at most all).
 
     Raises:
         PrunescopeError: a score is NaN or infinite.
@@ -56,7 +58,7 @@ def select(
     pool = list(ranked.values())
     if scope == "layer":
         keeps = [
-            _keep([values], min(count(rate * values.numel()), values.numel() - min_left), generator)[0]
+            _keep([values], _rounded(count(rate * values.numel()), values, min_left, round_to), generator)[0]
             for values in pool
         ]
     else:
@@ -64,9 +66,24 @@ def select(
             _protect(values, min_left)
         total = sum(values.numel() for values in pool)
         keeps = _keep(pool, min(count(rate * total), total - min_left * len(pool)), generator)
+        if round_to > 1:
+            removed_now = [keep.numel() - int(keep.count_nonzero()) for keep in keeps]
+            keeps = [
+                _keep([values], _rounded(gone, values, min_left, round_to), generator)[0]
+                for values, gone in zip(pool, removed_now, strict=True)
+            ]
     if removed:  # also where more was removed before than is asked for now
         keeps = [keep & ~removed[name] for name, keep in zip(ranked, keeps, strict=True)]
     return dict(zip(ranked, keeps, strict=True))
+
+
+def _rounded(remove: int, values: torch.Tensor, min_left: int, round_to: int) -> int:
+    """Return how many groups of a layer go, such that a multiple of `round_to` stays, or all do."""
+    groups = values.numel()
+    kept = max(groups - remove, min_left)
+    if round_to > 1:
+        kept = max((2 * kept + round_to) // (2 * round_to), 1) * round_to
+    return groups - min(kept, groups)
 
 
 def _ranked(

@@ -130,6 +130,11 @@ class SeriesSettings(Settings):
     rounding: Rounding = Field(
         "round", description="How rate x groups becomes a number; round is half to even."
     )
+    round_to: int = Field(
+        1,
+        ge=1,
+        description="Filters and connections: each layer keeps the nearest multiple of it; 8 suits most processors.",
+    )
     hold: bool = Field(
         True, description="false lets removed weights grow back, only to repeat studies that did so."
     )
@@ -142,6 +147,12 @@ class SeriesSettings(Settings):
     def _known_score(cls, name: str) -> str:
         _known(SCORES, name)
         return name
+
+    @model_validator(mode="after")
+    def _channels_are_rounded(self) -> Self:
+        if self.round_to > 1 and self.granularity == "weight":
+            raise ValueError("round_to is a number of channels: leave it out for single weights")
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_say_rates(self) -> Self:
