@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -22,6 +22,11 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     names = {name.lower(): name for name in known}
     near = difflib.get_close_matches(given.lower(), names, n=3, cutoff=0.6)
     return f" (did you mean {' or '.join(repr(names[name]) for name in near)}?)" if near else ""
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first three of many names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def describe_os_error(error: OSError, doing: str) -> PrunescopeError:

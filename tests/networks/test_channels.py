@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch_pruning
 from torch import nn
 
-from oracles.channels import TOYS, Channel, Residual, Toy, carry
+from oracles.channels import TOYS, Channel, Residual, Scaled, Shortcut, Stretch, Toy, carry, of
+from prunescope.errors import PrunescopeError
 from prunescope.networks.channels import ChannelMap, map_channels, replaced_forward
-from prunescope.networks.layers import find_layers
+from prunescope.networks.layers import Layer, find_layers
 from prunescope.networks.network import open_network
 from prunescope.networks.preprocess import Preprocess
 
@@ -26,45 +28,164 @@ def test_channels_are_found_where_the_code_sends_them(toy: Toy) -> None:
 
     assert {name: named(found, numbers) for name, numbers in found.reads.items()} == toy.reads
     assert {name: named(found, numbers) for name, numbers in found.norms.items()} == toy.norms
-    assert set(found.tied) == set(toy.tied)
-    assert all(word in found.tied[name] for name, word in toy.tied.items())
+    assert [pool for pool in found.partners() if len(pool) > 1] == ([toy.together] if toy.together else [])
+    for name in toy.together:
+        assert torch.equal(found.together[found.numbers(name)], found.numbers(toy.together[0]))
+    assert found.gates == set(toy.gates)
+    assert set(found.fixed) == set(toy.fixed)
+    assert all(word in found.fixed[name] for name, word in toy.fixed.items())
     assert found.logits == {toy.logits}
 
 
-def test_the_layers_of_resnet18_that_additions_tie() -> None:
-    """Each stage is one sum: what enters it (the stem, or the shortcut), and the end of each block."""
+def test_a_depthwise_convolution_that_makes_two_channels_of_one() -> None:
+    found = map_channels(carry(Stretch()))
+
+    assert named(found, found.together) == [("a", c) for c in (0, 1, 2, 0, 0, 1, 1, 2, 2)] + of("fc", 4)
+    assert {name: named(found, numbers) for name, numbers in found.slopes.items()} == {"relu": of("a", 3)}
+    assert not found.fixed
+
+
+def test_what_is_scaled_by_a_parameter_of_its_own_is_fixed() -> None:
+    found = map_channels(carry(Scaled()))
+
+    assert named(found, found.reads["after"]) == [None] * 4
+    assert found.partners() == [("stem", "b"), ("a",), ("after",), ("fc",)]
+    assert set(found.fixed) == {"stem", "b"}
+    assert all("by parameters that no layer holds" in reason for reason in found.fixed.values())
+
+
+def test_a_shortcut_ties_only_the_channels_that_it_brings() -> None:
+    found = map_channels(carry(Shortcut()))
+
+    assert named(found, found.together) == of("a", 2) + of("a", 2) + of("b", 2, 3) + of("fc", 4)
+    assert named(found, found.reads["fc"]) == of("a", 2) + of("b", 2, 3)
+    assert found.partners() == [("a", "b"), ("fc",)]
+
+
+def test_the_stages_of_resnet18_are_one_sum_each() -> None:
+    """What enters a stage (the stem, or the shortcut), and the end of each block."""
     network = open_network("torchvision/resnet18", preprocess=Preprocess(crop=64))
-    tied = {"conv1", "layer1.0.conv2", "layer1.1.conv2"}
+    stages = [("conv1", "layer1.0.conv2", "layer1.1.conv2")]
     for stage in (2, 3, 4):
-        tied |= {f"layer{stage}.{end}" for end in ("0.downsample.0", "0.conv2", "1.conv2")}
+        stages.append(tuple(f"layer{stage}.{end}" for end in ("0.conv2", "0.downsample.0", "1.conv2")))
 
     found = map_channels(network)
 
-    assert set(found.tied) == tied
+    assert [pool for pool in found.partners() if len(pool) > 1] == stages
+    assert not found.fixed
     assert found.logits == {"fc"}
 
 
-def test_only_the_shuffled_end_of_shufflenet_can_lose_channels() -> None:
-    """Every 1x1 convolution of ShuffleNet stands before a depthwise one, or ends up before that of a next unit."""
-    network = open_network("torchvision/shufflenet_v2_x0_5", preprocess=Preprocess(crop=64))
+NETWORKS = [
+    "resnet18",
+    "resnet50",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "efficientnet_b0",
+    "mnasnet0_5",
+    "densenet121",
+    "squeezenet1_1",
+    "vgg11_bn",
+    "googlenet",
+    "inception_v3",
+]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_channels_as_in_the_graph_of_torch_pruning(name: str) -> None:
+    """Another program, by other means (a graph of autograd's operations): what goes with a third of each layer."""
+    options = {"aux_logits": False, "init_weights": False} if name in {"googlenet", "inception_v3"} else {}
+    crop = 80 if name == "inception_v3" else 64
+    network = open_network(f"torchvision/{name}", options=options, preprocess=Preprocess(crop=crop))
+    layers = find_layers(network)
+    found = map_channels(network, layers)
+    graph = torch_pruning.DependencyGraph().build_dependency(network, torch.rand(1, 3, crop, crop))
+    names = {module: name for name, module in network.named_modules()}
+    generator = torch.Generator().manual_seed(0)
+
+    assert not found.fixed
+    for layer in set(layers) - found.logits:
+        own = found.numbers(layer)
+        chosen = torch.randperm(len(own), generator=generator)[: max(len(own) // 3, 1)].sort().values
+        expected: dict[tuple[str, bool], set[int]] = {}
+        prune = graph.get_pruner_of_module(layers[layer].module).prune_out_channels
+        for dependency, channels in graph.get_pruning_group(layers[layer].module, prune, chosen.tolist()):
+            reader = names.get(dependency.target.module)
+            if reader in layers or reader in found.norms:
+                inwards = dependency.handler.__name__ == "prune_in_channels"
+                expected.setdefault((reader, inwards), set()).update(channels)
+
+        assert removed_with(found, layers, found.together[own[chosen]]) == expected
+
+
+def removed_with(
+    found: ChannelMap, layers: dict[str, Layer], groups: torch.Tensor
+) -> dict[tuple[str, bool], set[int]]:
+    """Return what goes with some groups: (layer or batch norm, whether it is inputs) to the numbers."""
+    gone = torch.isin(found.together, groups)
+    removed = {}
+    for name, layer in layers.items():
+        removed[name, False] = gone[found.numbers(name)]
+        if layer.groups == 1:  # the inputs of a depthwise convolution are its outputs
+            reads = found.reads[name]
+            removed[name, True] = (reads >= 0) & gone[reads]
+    removed |= {(name, False): gone[numbers] for name, numbers in found.norms.items()}
+    return {key: set(where.nonzero().flatten().tolist()) for key, where in removed.items() if where.any()}
+
+
+def test_networks_whose_channels_go_through_layer_norms_keep_them_but_in_their_mlps() -> None:
+    network = open_network("torchvision/convnext_tiny", preprocess=Preprocess(crop=64))
 
     found = map_channels(network)
 
-    firsts = {f"stage{stage}.0.branch{branch}.0" for stage in (2, 3, 4) for branch in (1,)}
-    assert firsts <= set(found.tied)
-    assert "conv5.0" not in found.tied
-    assert named(found, found.reads["fc"]) == [("conv5.0", c) for c in range(1024)]
+    hidden = {name for name in found.first if name.endswith("block.3")}
+    assert len(hidden) == 18
+    assert set(found.first) - set(found.fixed) == hidden | {"classifier.2"}
+    assert "normalised over its channels by features.0.1" in found.fixed["features.0.0"]
+
+
+@pytest.mark.parametrize(("name", "crop"), [("googlenet", 64), ("inception_v3", 299)])
+def test_auxiliary_heads_are_followed_on_request(name: str, crop: int) -> None:
+    options = {"aux_logits": True, "init_weights": False}
+    network = open_network(f"torchvision/{name}", options=options, preprocess=Preprocess(crop=crop))
+    modules = {name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+
+    usual, followed = map_channels(network), map_channels(network, auxiliary=True)
+
+    heads = set(followed.first) - set(usual.first)
+    assert set(followed.first) == modules
+    assert heads == {name for name in modules if name.lower().startswith("aux")}
+    assert all((followed.reads[head] >= 0).all() for head in heads)
+    assert followed.logits - usual.logits <= heads
+    assert not followed.fixed
+    assert not network.training
+
+
+def test_auxiliary_heads_that_do_not_fit_the_image() -> None:
+    options = {"aux_logits": True, "init_weights": False}
+    network = open_network("torchvision/inception_v3", options=options, preprocess=Preprocess(crop=128))
+
+    with pytest.raises(PrunescopeError, match="auxiliary heads, which only training uses, do not take"):
+        map_channels(network, auxiliary=True)
 
 
 def test_a_network_that_cannot_be_followed_ties_every_layer_and_says_so() -> None:
-    class OwnArithmetic(Residual):
+    class OwnArithmetic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.eye(8))
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return super().forward(nn.functional.conv2d(x, self.stem.weight[:3, :, 1:2, 1:2]))
+            return x @ self.weight
 
-    found = map_channels(carry(OwnArithmetic()))
+    network = Residual()
+    network.relu = OwnArithmetic()
 
-    assert set(found.tied) == {"stem", "a", "b", "after", "fc"}
-    assert all("cannot be followed" in reason for reason in found.tied.values())
+    found = map_channels(carry(network))
+
+    assert set(found.fixed) == {"stem", "a", "b", "after", "fc"}
+    assert all("cannot be followed" in reason for reason in found.fixed.values())
+    assert "in relu)" in found.fixed["a"]
     assert found.logits == {"fc"}
 
 

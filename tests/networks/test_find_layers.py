@@ -106,7 +106,7 @@ def test_hooks_and_modes_are_restored_also_after_an_exception() -> None:
     modes = [module.training for module in network.modules()]
 
     find_layers(network)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(PrunescopeError, match=r"does not take an image of shape \(1, 5, 8, 8\).*3 channels"):
         find_layers(network, torch.zeros(1, 5, 8, 8))
 
     assert [module.training for module in network.modules()] == modes

@@ -28,13 +28,17 @@ class Toy:
     Attributes:
         reads: layer to the channel that each of its inputs is.
         norms: batch norm, likewise.
-        tied: layers whose channels cannot be removed one by one, each with a word that the reason has to hold.
+        together: layers whose channels of the same number are removed together.
+        gates: layers among them that only scale.
+        fixed: layers whose channels cannot be removed, each with a word that the reason has to hold.
     """
 
     build: Callable[[], nn.Module]
     reads: dict[str, list[Channel]]
     norms: dict[str, list[Channel]] = field(default_factory=dict)
-    tied: dict[str, str] = field(default_factory=dict)
+    together: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+    fixed: dict[str, str] = field(default_factory=dict)
     logits: str = "fc"
 
     def network(self, seed: int = 0) -> nn.Module:
@@ -141,6 +145,47 @@ class Gate(nn.Module):
         return self.fc(self.b(x * gate).mean((2, 3)))
 
 
+class Stretch(nn.Module):
+    """A depthwise convolution that makes two channels of each, and a PReLU with a slope per channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 3, 3, padding=1)
+        self.relu = nn.PReLU(3)
+        self.depth = nn.Conv2d(3, 6, 3, padding=1, groups=3)
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.depth(self.relu(self.a(x))).mean((2, 3)))
+
+
+class Scaled(Residual):
+    """What is added was scaled before, per channel, as in ConvNeXt: the scales would have to go as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.linspace(0.5, 0.8, 4)[:, None, None])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.stem(x))
+        return self.fc(self.after(x + self.scale * self.b(self.norm(self.a(x)))).mean((2, 3)))
+
+
+class Shortcut(nn.Module):
+    """The shortcut of the first ResNets for CIFAR: half the channels, with channels of zeros added at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 2, 3, padding=1)
+        self.b = nn.Conv2d(2, 4, 3, padding=1, stride=2)
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.a(x))
+        wide = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 2))
+        return self.fc(torch.relu(self.b(x) + wide).mean((2, 3)))
+
+
 class Flatten(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -213,9 +258,9 @@ class Twice(nn.Module):
         return self.fc(torch.cat([view.mean((2, 3)) for view in views], 1))
 
 
-def _between(build: Callable[[], nn.Module], **tied: str) -> Toy:
-    reads = {"a": [None] * 3, "b": [None] * 4 if "a" in tied and tied["a"] != "0" else of("a", 4)}
-    return Toy(lambda: Between(build()), {**reads, "fc": of("b", 3)}, tied=tied)
+def _between(build: Callable[[], nn.Module], **fixed: str) -> Toy:
+    reads = {"a": [None] * 3, "b": [None] * 4 if "a" in fixed and fixed["a"] != "0" else of("a", 4)}
+    return Toy(lambda: Between(build()), {**reads, "fc": of("b", 3)}, fixed=fixed)
 
 
 TOYS = {
@@ -236,11 +281,11 @@ TOYS = {
             "stem": [None] * 3,
             "a": of("stem", 4),
             "b": of("a", 5),
-            "after": [None] * 4,
+            "after": of("stem", 4),
             "fc": of("after", 3),
         },
         {"norm": of("a", 5)},
-        tied={"stem": "addition to b", "b": "addition to stem"},
+        together=("stem", "b"),
     ),
     "depthwise": Toy(
         Depthwise,
@@ -251,12 +296,8 @@ TOYS = {
             "grouped": of("point", 4),
             "fc": of("grouped", 6),
         },
-        tied={
-            "a": "depthwise convolution depth",
-            "depth": "depthwise",
-            "point": "grouped",
-            "grouped": "grouped",
-        },
+        together=("a", "depth"),
+        fixed={"point": "grouped", "grouped": "grouped"},
     ),
     "gate": Toy(
         Gate,
@@ -267,7 +308,8 @@ TOYS = {
             "b": of("a", 4),
             "fc": of("b", 3),
         },
-        tied={"expand": "gate"},
+        together=("a", "expand"),
+        gates=("expand",),
     ),
     "flatten": Toy(
         Flatten,

@@ -249,9 +249,7 @@ def hint(error: PrunescopeError) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "granularity", "refused"),
     [
-        ("residual", "filter", ["stem", "b"]),
-        ("depthwise", "filter", ["a", "depth", "point", "grouped"]),
-        ("gate", "filter", ["expand"]),
+        ("depthwise", "filter", ["point", "grouped"]),
         ("group norm", "filter", ["a"]),
         ("softplus", "filter", ["a"]),
         ("depthwise", "connection", ["depth", "grouped"]),
@@ -274,6 +272,92 @@ def test_layers_that_cannot_be_pruned_so_are_refused_with_a_hint_that_works(
     else:
         with pytest.raises(PrunescopeError, match="nothing to prune"):
             ps.prune(network, granularity, rate=0.5, spare=refused)
+
+
+def scores_of(network: nn.Module, *layers: str) -> torch.Tensor:
+    return sum(getattr(network, name).weight.detach().abs().sum((1, 2, 3)) for name in layers)
+
+
+def test_filters_that_an_addition_ties_go_together_by_the_sum_of_their_scores() -> None:
+    network = TOYS["residual"].network()
+    lowest = set(scores_of(network, "stem", "b").argsort()[:2].tolist())
+
+    mask = ps.prune(network, "filter", rate=0.5)
+
+    for name in ("stem.weight", "b.weight", "stem.bias", "b.bias"):
+        assert set((~mask.keep[name].flatten()).nonzero().flatten().tolist()) == lowest
+    again = ps.prune(network, "filter", rate=0.75, previous=mask)
+    assert lowest < set((~again.keep["b.bias"]).nonzero().flatten().tolist())
+
+
+def test_in_global_scope_tied_layers_count_once() -> None:
+    """Four groups of two layers, five and three filters of one: the four lowest of twelve, by their pool's mean."""
+    network = TOYS["residual"].network()
+    pools = [scores_of(network, *layers) for layers in (("stem", "b"), ("a",), ("after",))]
+    relative = torch.cat([scores / scores.mean() for scores in pools])
+    kept = torch.ones(12, dtype=torch.bool)
+    kept[relative.argsort()[:4]] = False
+
+    mask = ps.prune(network, "filter", scope="global", rate=1 / 3)
+
+    for name, expected in zip(("stem", "a", "after"), kept.split([4, 5, 3]), strict=True):
+        assert torch.equal(mask.keep[f"{name}.weight"].flatten(), expected)
+
+
+def test_a_gate_goes_with_what_it_gates() -> None:
+    mask = ps.prune(TOYS["gate"].network(), "filter", rate=0.5)
+
+    assert list(mask.rates) == ["a", "squeeze", "expand", "b"]
+    for name in ("a.bias", "expand.weight", "expand.bias"):
+        assert torch.equal(mask.keep[name].flatten(), mask.keep["a.weight"].flatten())
+
+
+def test_a_layer_without_those_that_it_is_tied_to_is_refused() -> None:
+    network = TOYS["residual"].network()
+
+    with pytest.raises(
+        PrunescopeError, match="b: its filters go together with those of stem, which would be"
+    ) as e:
+        ps.prune(network, "filter", rate=0.5, spare=["stem"])
+    with pytest.raises(PrunescopeError, match="stem: its filters go together with those of b"):
+        ps.prune(network, "filter", rate=0.5, layers=["stem"])
+
+    assert hint(e.value) == ["b"]
+
+
+def test_networks_of_which_only_linear_layers_can_lose_filters_say_which() -> None:
+    network = ps.open_network("torchvision/convnext_tiny", preprocess=TINY)
+
+    with pytest.raises(
+        PrunescopeError, match=r"linear layers can be chosen: --layers 'features\.1\.0\.block\.3"
+    ):
+        ps.prune(network, "filter", rate=0.5)
+
+    hidden = ps.prune(network, "filter", rate=0.5, layers=["features.*.block.3"])
+    assert len(hidden.rates) == 18
+    assert hidden.keep["features.1.0.block.3.weight"].sum() == 4 * 96 / 2
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("granularity", ["filter", "connection"])
+def test_channel_counts_are_rounded_to_the_nearest_multiple(
+    googlenet: nn.Module, granularity: str, scope: str
+) -> None:
+    exact = ps.prune(googlenet, granularity, scope=scope, rate=0.7)
+    mask = ps.prune(googlenet, granularity, scope=scope, rate=0.7, round_to=8)
+
+    for layer in exact.rates:
+        before, after = (int(m.keep[f"{layer}.weight"].sum()) for m in (exact, mask))
+        total = mask.keep[f"{layer}.weight"].numel()
+        assert after == min(max(int(before / 8 + 0.5), 1) * 8, total)
+        few, many = sorted((exact, mask), key=lambda m: int(m.keep[f"{layer}.weight"].sum()))
+        assert (few.keep[f"{layer}.weight"] <= many.keep[f"{layer}.weight"]).all()
+
+
+@pytest.mark.parametrize(("granularity", "round_to"), [("weight", 8), ("filter", 0)])
+def test_rounding_that_makes_no_sense(toy: nn.Module, granularity: str, round_to: int) -> None:
+    with pytest.raises(PrunescopeError, match=f"round_to {round_to} is impossible"):
+        ps.prune(toy, granularity, rate=0.5, round_to=round_to)
 
 
 def test_tied_filters_can_be_masked_where_their_channels_are_kept() -> None:

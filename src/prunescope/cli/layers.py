@@ -10,6 +10,7 @@ def layers(network: NetworkName, weights: Weights = None, classes: Classes = Non
     from rich.console import Console
     from rich.table import Table
 
+    from prunescope.errors import some
     from prunescope.networks.channels import map_channels
     from prunescope.networks.layers import find_layers
     from prunescope.networks.network import open_network, preprocess_of
@@ -23,9 +24,13 @@ def layers(network: NetworkName, weights: Weights = None, classes: Classes = Non
     for heading in ("shape", "weights", "MACs"):
         table.add_column(heading, justify="right")
     table.add_column("filters", overflow="fold")
+    partners = {
+        name: [other for other in pool if other != name] for pool in channels.partners() for name in pool
+    }
     for name, layer in found.items():
         shape = "x".join(map(str, layer.weight_shape))
-        removable = "the classes" if name in channels.logits else channels.tied.get(name, "removable")
+        removable = "removable" + (f", together with {some(partners[name])}" if partners[name] else "")
+        removable = "the classes" if name in channels.logits else channels.fixed.get(name, removable)
         table.add_row(name, layer.kind, shape, f"{layer.weights:,}", f"{layer.macs:,}", removable)
     weights_sum, macs = sum(x.weights for x in found.values()), sum(x.macs for x in found.values())
     table.add_row(f"{len(found)} layers", "", "", f"{weights_sum:,}", f"{macs:,}", style="bold")

@@ -3,8 +3,8 @@
 The network is run once with every layer replaced by a painter: channel c of a layer puts out one number, its
 colour, at every position. Whatever moves channels about without changing them (concatenation, slicing,
 shuffling, pooling, flattening, activations that keep zero) lets the colour through, so that each layer sees at
-its input whose channels it reads. Where colours were added, none is recognised, and the gradient of what
-arrives says which layers took part. No graph of the network is needed.
+its input whose channels it reads. Where colours were added up, the gradient of the sum says which channels took
+part; the sum is a colour from then on. No graph of the network is needed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import nn
 
 from prunescope.networks.layers import Layer, find_layers
 from prunescope.networks.network import evaluating, example_input
+from prunescope.networks.shapes import gathered
 
 KEEPS_ZERO = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish,
@@ -29,27 +30,62 @@ NORMS_ACROSS_CHANNELS = (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm2d, nn.Local
 # Colours are large, so that a gate (sigmoid of a colour) is exactly 1 and lets what it gates through, and
 # random to 40 bits, so that a sum of two is not a third.
 _LARGEST = 2.0**45
+_SAME_COLOUR = 1e-12 * _LARGEST
+_HALF_OPEN = 0.5  # what gates are given, so that they let a part through
+_UNFOLLOWABLE = (RuntimeError, TypeError, ValueError, IndexError)
 
 
 @dataclass
 class ChannelMap:
-    """Whose channels arrive where.
+    """Whose channels arrive where. The channels of all layers are numbered through.
 
     Attributes:
-        reads: layer to (inputs,) int64: the number of the channel that each input is, -1 for none.
-        norms: batch norm to (channels,) int64, likewise.
+        reads: layer to (inputs,) int64: the number of the channel that each input is, -1 where it is none. Where
+            channels were added up, the lowest of their numbers.
+        norms: batch norm to (channels,) int64, likewise; slopes: PReLU with a slope per channel, likewise.
         first: layer to the number of its channel 0; channel c of it has number `first[layer] + c`.
-        tied: layer to the reason why its channels cannot be removed one by one.
+        together: (channels,) int64: the lowest number among the channels that each is removed together with:
+            those added to it, those that a depthwise convolution makes of it, and those that gate it.
+        gates: layers that only scale what others put out (squeeze and excitation).
+        fixed: layer to the reason why its channels cannot be removed.
         logits: layers whose channels are the network's output.
         count: channels of all layers together.
     """
 
     reads: dict[str, torch.Tensor] = field(default_factory=dict)
     norms: dict[str, torch.Tensor] = field(default_factory=dict)
+    slopes: dict[str, torch.Tensor] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)
-    tied: dict[str, str] = field(default_factory=dict)
+    together: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    gates: set[str] = field(default_factory=set)
+    fixed: dict[str, str] = field(default_factory=dict)
     logits: set[str] = field(default_factory=set)
     count: int = 0
+
+    def numbers(self, layer: str) -> torch.Tensor:
+        """Return the numbers of a layer's channels, (out,)."""
+        layers = list(self.first)
+        after = layers.index(layer) + 1
+        end = self.first[layers[after]] if after < len(layers) else self.count
+        return torch.arange(self.first[layer], end)
+
+    def owners(self, numbers: torch.Tensor) -> set[str]:
+        """Return the layers that channels belong to."""
+        layers, starts = list(self.first), torch.tensor(list(self.first.values()))
+        found = torch.searchsorted(starts, numbers[numbers >= 0].cpu().contiguous(), right=True) - 1
+        return {layers[index] for index in found.unique().tolist()}
+
+    def partners(self) -> list[tuple[str, ...]]:
+        """Return the layers that have channels removed together, directly or by way of others; most are alone."""
+        group_of = {name: set(self.together[self.numbers(name)].tolist()) for name in self.first}
+        pools: list[tuple[list[str], set[int]]] = []
+        for name, groups in group_of.items():
+            joined = [pool for pool in pools if not groups.isdisjoint(pool[1])]
+            pools = [pool for pool in pools if groups.isdisjoint(pool[1])]
+            members = [member for pool in joined for member in pool[0]]
+            pools.append(([*members, name], groups.union(*(pool[1] for pool in joined))))
+        order = list(self.first)
+        return sorted((tuple(members) for members, _ in pools), key=lambda pool: order.index(pool[0]))
 
 
 @contextmanager
@@ -67,164 +103,355 @@ def replaced_forward(forwards: Mapping[nn.Module, Callable[..., object]]) -> Ite
             module.forward = forward
 
 
-def map_channels(network: nn.Module, layers: Mapping[str, Layer] | None = None) -> ChannelMap:
-    """Follow every channel of every layer through the network, in one pass.
+def map_channels(
+    network: nn.Module,
+    layers: Mapping[str, Layer] | None = None,
+    *,
+    example: torch.Tensor | None = None,
+    auxiliary: bool = False,
+) -> ChannelMap:
+    """Follow every channel of every layer through the network.
 
-    Differs from a dependency graph: channels that an addition or a depthwise convolution ties together are
-    named as tied, not resolved into groups.
+    Differs from torch-pruning's dependency graph: it needs no rules for operations, since colours flow through
+    whatever the forward pass does, and what it cannot follow is named rather than guessed.
+
+    Args:
+        layers: as `find_layers` returns them.
+        example: (1, 3, height, width); by default one image of the network's own size.
+        auxiliary: whether heads that only training uses are followed too; with `layers`, those among them are.
     """
-    return _Painting(network, layers or find_layers(network)).run()
+    example = example_input(network) if example is None else torch.zeros_like(example[:1])
+    layers = layers or find_layers(network, example, auxiliary=auxiliary)
+    return _Painting(network, layers, example).run()
+
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class _Painting:
-    def __init__(self, network: nn.Module, layers: Mapping[str, Layer]) -> None:
+    def __init__(self, network: nn.Module, layers: Mapping[str, Layer], example: torch.Tensor) -> None:
         self.network, self.layers = network, layers
+        self.heads = any(layer.auxiliary for layer in layers.values())
+        self.example = example.double()
         self.map = ChannelMap()
         for name, layer in layers.items():
             self.map.first[name] = self.map.count
             self.map.count += layer.weight_shape[0]
-        device = example_input(network).device
-        draw = torch.rand(self.map.count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        self.colours = ((draw + 1) * _LARGEST).to(device)
-        self.sorted, self.order = self.colours.sort()
-        # one factor per layer, whose gradient tells whether the layer took part in a sum
-        self.factors = {
-            name: torch.ones((), dtype=torch.float64, device=device, requires_grad=True) for name in layers
+        self.generator = torch.Generator().manual_seed(0)
+        self.device = example.device
+        self.colours = (self.draw(self.map.count) + 1) * _LARGEST
+        self.known, self.shows = self.colours.sort()  # every colour met so far, sums too, and whose it is
+        self.factors = self.ones()  # their gradients tell which channels took part in a sum
+        self.ties: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.summed: set[str] = set()
+        self.loose: list[nn.Parameter] = []  # of modules that run as they are
+        self.inside = ""
+
+    def draw(self, *shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=self.generator, dtype=torch.float64).to(self.device)
+
+    def ones(self) -> dict[str, torch.Tensor]:
+        """Return one factor per channel, 1, by layer."""
+        return {
+            name: torch.ones(
+                layer.weight_shape[0], dtype=torch.float64, device=self.device, requires_grad=True
+            )
+            for name, layer in self.layers.items()
         }
-        self.sums: dict[str, torch.Tensor] = {}
 
     def run(self) -> ChannelMap:
-        names = {module: name for name, module in self.network.named_modules()}
+        try:
+            outputs = self.pass_through(self.painter, self.norm)
+            for output in outputs:
+                self.map.logits |= self.map.owners(self.recognise(output, dim=1))
+            self.tie_gates()
+            self.name_unread()
+            self.name_constants()
+            self.settle()
+        except _UNFOLLOWABLE as error:  # a module that uses weights by itself, say Swin's window attention
+            where = f" in {self.inside}" if self.inside else ""
+            reason = (
+                f"its channels cannot be followed through this network ({str(error).splitlines()[0]}{where})"
+            )
+            self.map.fixed = dict.fromkeys(self.layers, reason)
+            self.map.logits = self.map.logits or {list(self.layers)[-1]}
+            self.map.together = torch.arange(self.map.count)
+        return self.map
+
+    def pass_through(
+        self, through_layer: Callable[[Layer], Forward], through_norm: Callable[[str, nn.Module], Forward]
+    ) -> list[torch.Tensor]:
+        """Run the network with layers and normalisations replaced; return its outputs."""
         forwards: dict[nn.Module, Callable[..., object]] = {}
+        self.loose = []
+        names = {module: name for name, module in self.network.named_modules()}
         for module, name in names.items():
             if name in self.layers:
-                forwards[module] = self.painter(self.layers[name])
-            elif isinstance(module, NORMS_PER_CHANNEL):
-                forwards[module] = self.norm(name, module)
+                forwards[module] = through_layer(self.layers[name])
+            elif isinstance(module, NORMS_PER_CHANNEL) or _has_slopes(module):
+                forwards[module] = through_norm(name, module)
             elif isinstance(module, NORMS_ACROSS_CHANNELS):
                 forwards[module] = self.mixer(name)
             elif isinstance(module, nn.MultiheadAttention):
                 forwards[module] = lambda query, *_, **__: (torch.zeros_like(query), None)
             elif isinstance(module, KEEPS_ZERO):
                 forwards[module] = lambda x: x
+            else:
+                self.loose += [p for p in module.parameters(recurse=False) if p.requires_grad]
+
+        def enter(module: nn.Module, _: object) -> None:
+            self.inside = names[module]
+
+        hooks = [module.register_forward_pre_hook(enter) for module in names]
         try:
             with evaluating(self.network), torch.enable_grad(), replaced_forward(forwards):
-                output = self.network(example_input(self.network).double())
-        except RuntimeError as error:  # a module that uses weights by itself, say Swin's window attention
-            reason = f"its channels cannot be followed through this network ({str(error).splitlines()[0]})"
-            self.map.tied = dict.fromkeys(self.layers, reason)
-            self.map.logits = {list(self.layers)[-1]}
-            return self.map
-        logits = output if isinstance(output, torch.Tensor) else output[0]
-        self.map.logits = self.owners(self.recognise("the output", logits, dim=1))
-        self.name_ties()
-        self.name_constants(forwards)
-        return self.map
+                self.network.training = self.heads
+                output = self.network(self.example)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.inside = ""
+        if isinstance(output, torch.Tensor):
+            return [output]
+        return [part for part in (output if self.heads else output[:1]) if part is not None]
 
-    def name_constants(self, forwards: Mapping[nn.Module, Callable[..., object]]) -> None:
-        """Run again with all channels at 0: one that is other than 0 where it is read cannot be removed."""
-        dark: dict[nn.Module, Callable[..., object]] = {
-            module: (lambda x: x) if isinstance(module, NORMS_PER_CHANNEL) else forward
-            for module, forward in forwards.items()
-        }
-        dark |= {layer.module: self.eraser(layer) for layer in self.layers.values()}
-        with evaluating(self.network), replaced_forward(dark):
-            self.network(example_input(self.network).double())
-
-    def eraser(self, layer: Layer) -> Callable[[torch.Tensor], torch.Tensor]:
-        calls = iter(range(10**9))
-
-        def erase(x: torch.Tensor) -> torch.Tensor:
-            lit = x.movedim(1 if layer.kind == "conv" else -1, 0).flatten(1).any(1)
-            for owner in self.owners(self.map.reads[layer.name][lit]):
-                self.map.tied.setdefault(owner, f"turned into other than 0 on its way to {layer.name}")
-            return x.new_zeros(layer.outputs[next(calls) % len(layer.outputs)])
-
-        return erase
-
-    def painter(self, layer: Layer) -> Callable[[torch.Tensor], torch.Tensor]:
-        calls = iter(range(10**9))
-        first, count = self.map.first[layer.name], layer.weight_shape[0]
-        colours = self.colours[first : first + count]
-        shape = (1, -1, 1, 1) if layer.kind == "conv" else (-1,)
+    def painter(self, layer: Layer) -> Forward:
+        fill = self.filler(layer)
+        colours = self.colours[self.map.numbers(layer.name)] * self.factors[layer.name]
 
         def paint(x: torch.Tensor) -> torch.Tensor:
-            read = self.recognise(layer.name, x, dim=1 if layer.kind == "conv" else -1)
+            read = self.recognise(gathered(layer.module, x), dim=_channel_dim(layer))
             seen = self.map.reads.get(layer.name)
             self.map.reads[layer.name] = read if seen is None else torch.where(seen == read, read, -1)
-            if layer.groups > 1:
-                kind = "depthwise" if layer.weight_shape[1] == 1 else "grouped"
-                for owner in self.owners(read):
-                    self.map.tied.setdefault(owner, f"tied by the {kind} convolution {layer.name}")
-                self.map.tied.setdefault(layer.name, f"a {kind} convolution")
-            output = layer.outputs[next(calls) % len(layer.outputs)]
-            return (colours * self.factors[layer.name]).view(shape).expand(output).clone()
+            return fill(colours)
 
         return paint
 
-    def norm(self, name: str, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    def filler(self, layer: Layer) -> Forward:
+        """Return what spreads one number per channel over the layer's output, call by call."""
+        calls = iter(range(10**9))
+        shape = (1, -1, 1, 1) if layer.kind == "conv" else (-1,)
+
+        def fill(values: torch.Tensor) -> torch.Tensor:
+            return values.view(shape).expand(layer.outputs[next(calls) % len(layer.outputs)]).clone()
+
+        return fill
+
+    def norm(self, name: str, module: nn.Module) -> Forward:
+        found = self.map.slopes if _has_slopes(module) else self.map.norms
+
         def look(x: torch.Tensor) -> torch.Tensor:
-            self.map.norms[name] = read = self.recognise(name, x, dim=1)
+            found[name] = read = self.recognise(x, dim=1)
             if getattr(module, "weight", None) is None:
-                for owner in self.owners(read):
-                    self.map.tied.setdefault(
-                        owner, f"followed by {name}, which has no scale and shift to remove"
-                    )
+                self.fix(read, f"followed by {name}, which has no scale and shift to remove")
             return x
 
         return look
 
-    def mixer(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    def mixer(self, name: str) -> Forward:
         def mix(x: torch.Tensor) -> torch.Tensor:
             for dim in (1, -1):
-                for owner in self.owners(self.recognise(name, x, dim)):
-                    self.map.tied.setdefault(owner, f"normalised over its channels by {name}")
+                self.fix(self.recognise(x, dim), f"normalised over its channels by {name}")
             return torch.zeros_like(x)
 
         return mix
 
-    def recognise(self, reader: str, x: torch.Tensor, dim: int) -> torch.Tensor:
+    def fix(self, numbers: torch.Tensor, reason: str) -> None:
+        for owner in self.map.owners(numbers):
+            self.map.fixed.setdefault(owner, reason)
+
+    def recognise(self, x: torch.Tensor, dim: int) -> torch.Tensor:
         """Return the number of the channel that each entry of `dim` shows, -1 where it shows none."""
-        flat = x.movedim(dim, 0).flatten(1)
-        brightest = flat.detach().abs().argmax(1)  # a position that no zero padding was averaged into
-        shown = flat[torch.arange(len(flat), device=flat.device), brightest]  # (channels,)
-        nearest = torch.searchsorted(self.sorted, shown.detach()).clamp(max=len(self.sorted) - 1)
-        below = (nearest - 1).clamp(min=0)
-        distance = [(self.sorted[i] - shown.detach()).abs() for i in (nearest, below)]
-        index = torch.where(distance[0] <= distance[1], nearest, below)
-        close = torch.minimum(*distance) <= 1e-12 * _LARGEST
-        sums = shown[~close & (shown.detach() != 0)]
-        if sums.requires_grad:
-            self.sums[f"{reader}#{len(self.sums)}"] = sums.sum()
-        return torch.where(close, self.order[index], -1)
+        shown = _brightest(x, dim)
+        numbers = self.look_up(shown)
+        unknown = (numbers < 0) & (shown.detach() != 0)
+        if unknown.any() and shown.requires_grad:
+            self.take_apart(shown[unknown])
+            numbers = self.look_up(shown)
+        return numbers
 
-    def owners(self, numbers: torch.Tensor) -> set[str]:
-        found = set(numbers[numbers >= 0].tolist())
-        return {
-            name
-            for name, first in self.map.first.items()
-            if found.intersection(range(first, first + self.layers[name].weight_shape[0]))
-        }
+    def look_up(self, shown: torch.Tensor) -> torch.Tensor:
+        nearest, distance = _nearest(self.known, shown.detach())
+        return torch.where(distance <= _SAME_COLOUR, self.shows[nearest], -1)
 
-    def name_ties(self) -> None:
-        names, factors = list(self.factors), list(self.factors.values())
-        for total in self.sums.values():
-            gradients = torch.autograd.grad(total, factors, retain_graph=True, allow_unused=True)
-            taking_part = [
-                name for name, g in zip(names, gradients, strict=True) if g is not None and g.item() != 0
-            ]
-            for name in taking_part:
-                others = [other for other in taking_part if other != name]
-                reason = (
-                    f"tied by addition to {_some(others)}"
-                    if others
-                    else "changed on its way (added to, gated)"
-                )
-                self.map.tied.setdefault(name, reason)
-        read = set().union(*(self.owners(numbers) for numbers in self.map.reads.values()), self.map.logits)
-        for name in set(self.layers) - read:
-            self.map.tied.setdefault(name, "no layer reads its channels as they are (a gate, or attention)")
+    def take_apart(self, shown: torch.Tensor) -> None:
+        """Find the channels behind colours that are no channel's, (entries,); make those that are sums known."""
+        values, order = shown.detach().sort()
+        starts = torch.ones_like(values, dtype=torch.bool)
+        starts[1:] = values.diff() > _SAME_COLOUR
+        sums, values = shown[order[starts]], values[starts]
+        belongs, lost = self.belonging(sums, self.factors)
+        self.fix(lost, "it takes part in several sums at once")
+        taking_part = (belongs >= 0).nonzero().squeeze(1)
+        belongs = belongs[taking_part]
+        plain = torch.zeros_like(values).index_add(0, belongs, self.colours[taking_part])
+        is_sum = plain > 0
+        if len(lost) or self.depends_on_parameters(
+            sums
+        ):  # else scaled as a whole, as by pooling over a margin
+            is_sum &= (plain - values).abs() <= _SAME_COLOUR
+        self.fix(taking_part[~is_sum[belongs]], "it is changed on its way by parameters that no layer holds")
+        lowest = torch.full_like(values, self.map.count, dtype=torch.int64)
+        lowest.scatter_reduce_(0, belongs, taking_part, "amin")
+        self.ties.append((taking_part, lowest[belongs]))
+        self.summed |= self.map.owners(taking_part)
+        self.known, order = torch.cat([self.known, values[is_sum]]).sort()
+        self.shows = torch.cat([self.shows, lowest[is_sum]])[order]
+
+    def depends_on_parameters(self, entries: torch.Tensor) -> bool:
+        """Say whether anything but layers and normalisations has a part in the entries: a scale, say."""
+        if not self.loose:
+            return False
+        found = torch.autograd.grad(entries.sum(), self.loose, retain_graph=True, allow_unused=True)
+        return any(gradient is not None and bool((gradient != 0).any()) for gradient in found)
+
+    def belonging(
+        self, entries: torch.Tensor, factors: Mapping[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return for each channel of the network which entry it takes part in, -1 for none, and who is in several.
+
+        Every entry gets two random tags. The gradients of the two tagged totals with respect to a channel that
+        takes part in one entry, with whatever weight, are in the proportion of that entry's tags.
+        """
+        tags = self.draw(2, len(entries)) + 1
+        first, second = (self.gradients((tag * entries).sum(), factors) for tag in tags)
+        part = second != 0
+        ratios, order = (tags[0] / tags[1]).sort()
+        nearest, distance = _nearest(ratios, torch.where(part, first / second.where(part, 1), 1))
+        belongs = torch.where(part & (distance < 1e-10), order[nearest], -1)
+        return belongs, (part & (belongs < 0)).nonzero().squeeze(1)
+
+    def gradients(self, total: torch.Tensor, factors: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the gradient with respect to every channel's factor, (channels,)."""
+        found = torch.autograd.grad(total, list(factors.values()), retain_graph=True, allow_unused=True)
+        gradient = torch.zeros(self.map.count, dtype=torch.float64, device=self.device)
+        for name, part in zip(factors, found, strict=True):
+            if part is not None:
+                gradient[self.map.numbers(name)] = part
+        return gradient
+
+    def unread(self) -> set[str]:
+        read = set().union(*(self.map.owners(numbers) for numbers in self.map.reads.values()))
+        return set(self.layers) - read - self.summed - self.map.logits
+
+    def tie_gates(self) -> None:
+        """Run again with what nobody reads half open: what changes by it is gated by it."""
+        closed = self.unread() - set(self.map.fixed)
+        if not closed:
+            return
+        pushes = {name: factor for name, factor in self.ones().items() if name in closed}
+
+        def gate(layer: Layer) -> Forward:
+            fill = self.filler(layer)
+            paint = self.colours[self.map.numbers(layer.name)]
+            if layer.name in pushes:
+                paint = _HALF_OPEN * pushes[layer.name]
+
+            def pass_on(x: torch.Tensor) -> torch.Tensor:
+                shown = _brightest(gathered(layer.module, x), _channel_dim(layer))
+                self.tie_to(self.map.reads[layer.name], shown, pushes)
+                return fill(paint)
+
+            return pass_on
+
+        self.pass_through(gate, lambda name, module: lambda x: x)
+
+    def tie_to(self, reads: torch.Tensor, shown: torch.Tensor, pushes: Mapping[str, torch.Tensor]) -> None:
+        """Tie the gates that act on a layer's inputs to the channels that these are."""
+        if not shown.requires_grad:
+            return
+        numbers, index = reads.unique(return_inverse=True)
+        sample = torch.zeros_like(numbers).scatter_(0, index, torch.arange(len(reads), device=reads.device))
+        sample, numbers = sample[numbers >= 0], numbers[numbers >= 0]
+        belongs, _ = self.belonging(shown[sample], pushes)
+        gates = (belongs >= 0).nonzero().squeeze(1)
+        self.ties.append((gates, numbers[belongs[gates]]))
+        self.map.gates |= self.map.owners(gates)
+
+    def name_unread(self) -> None:
+        for name in self.unread() - self.map.gates:
+            self.map.fixed.setdefault(name, "no layer reads its channels as they are (attention, say)")
+
+    def name_constants(self) -> None:
+        """Run again with all channels at 0: one that is other than 0 where it is read cannot be removed."""
+
+        def erase(layer: Layer) -> Forward:
+            fill = self.filler(layer)
+            dark = torch.zeros(layer.weight_shape[0], dtype=torch.float64, device=self.device)
+
+            def look(x: torch.Tensor) -> torch.Tensor:
+                lit = _brightest(gathered(layer.module, x), _channel_dim(layer)) != 0
+                reason = f"turned into other than 0 on its way to {layer.name}"
+                self.fix(self.map.reads[layer.name][lit], reason)
+                return fill(dark)
+
+            return look
+
+        self.pass_through(erase, lambda name, module: lambda x: x)
+
+    def settle(self) -> None:
+        """Put together what is tied; what is tied to a channel that cannot go, cannot go."""
+        for name, layer in self.layers.items():
+            if layer.groups > 1:
+                self.tie_grouped(name, layer)
+        self.map.together = _joined(self.map.count, self.ties)
+        self.ties.clear()
+        for pool in self.map.partners():
+            stays = [name for name in pool if name in self.map.logits or name in self.map.fixed]
+            if len(pool) > 1 and stays:
+                why = self.map.fixed.get(stays[0], "which yields the logits")
+                for name in pool:
+                    if name not in self.map.logits:
+                        self.map.fixed.setdefault(name, f"tied to {stays[0]}: {why}")
+
+    def tie_grouped(self, name: str, layer: Layer) -> None:
+        """Tie a depthwise convolution to what it reads; fix what a grouped one reads and puts out."""
+        read, own = self.map.reads[name], self.map.numbers(name)
+        if layer.weight_shape[1] > 1:
+            self.fix(read, f"read by the grouped convolution {name}")
+            self.map.fixed.setdefault(name, "a grouped convolution")
+        elif bool((read < 0).any()):
+            self.map.fixed.setdefault(
+                name, "a depthwise convolution that reads the image, or what is unknown"
+            )
+        else:
+            self.ties.append((own, read.cpu().repeat_interleave(len(own) // len(read))))
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _channel_dim(layer: Layer) -> int:
+    return 1 if layer.kind == "conv" else -1
+
+
+def _has_slopes(module: nn.Module) -> bool:
+    return isinstance(module, nn.PReLU) and module.num_parameters > 1
+
+
+def _brightest(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """Return for each entry of `dim` its value where it is largest: where no zero padding was averaged into it."""
+    flat = x.movedim(dim, 0).flatten(1)
+    return flat[torch.arange(len(flat), device=flat.device), flat.detach().abs().argmax(1)]
+
+
+def _nearest(ascending: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the index of the entry of `ascending` that is nearest to each value, and the distance."""
+    above = torch.searchsorted(ascending, values.contiguous()).clamp(max=len(ascending) - 1)
+    below = (above - 1).clamp(min=0)
+    distance = torch.stack([(ascending[above] - values).abs(), (ascending[below] - values).abs()])
+    return torch.where(distance[0] <= distance[1], above, below), distance.amin(0)
+
+
+def _joined(count: int, ties: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """Return for each of `count` channels the lowest number that it is tied to, directly or by way of others."""
+    together = torch.arange(count)
+    if not ties:
+        return together
+    one, other = (torch.cat([tie[side].cpu() for tie in ties]) for side in (0, 1))
+    while True:
+        lowest = torch.minimum(together[one], together[other])
+        joined = together.clone()
+        for end in (together[one], together[other], one, other):
+            joined.scatter_reduce_(0, end, lowest, "amin")
+        joined = joined[joined]
+        if torch.equal(joined, together):
+            return together
+        together = joined

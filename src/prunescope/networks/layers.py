@@ -24,6 +24,7 @@ class Layer:
         name: dotted name of the module.
         weight_shape: (out, in / groups, kernel height, kernel width), or (out, in) for a linear layer.
         outputs: the shape of what each call put out for one image, in the order of the calls.
+        auxiliary: whether it belongs to a head that only training uses.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Layer:
     weight_shape: tuple[int, ...]
     groups: int
     outputs: tuple[torch.Size, ...]
+    auxiliary: bool = False
 
     @property
     def kind(self) -> str:
@@ -58,39 +60,61 @@ class Layer:
         return self.positions * self.weights
 
 
-def find_layers(network: nn.Module, example: torch.Tensor | None = None) -> dict[str, Layer]:
+def find_layers(
+    network: nn.Module, example: torch.Tensor | None = None, *, auxiliary: bool = False
+) -> dict[str, Layer]:
     """Return the layers of a network by name, in the order in which the forward pass meets them.
-
-    Auxiliary heads, which only training uses, are not among them.
 
     Args:
         example: (1, 3, height, width); by default one image of the network's own size.
+        auxiliary: whether layers of auxiliary heads, which only training uses, are among them.
+
+    Raises:
+        PrunescopeError: the network does not take the example, has no layer, or carries attached masks.
     """
-    _refuse_attached_masks(network)
-    shapes: dict[nn.Module, list[torch.Size]] = {}
-
-    def note(module: nn.Module, _: object, output: torch.Tensor) -> None:
-        shapes.setdefault(module, []).append(output.shape)
-
+    refuse_attached_masks(network)
+    example = example_input(network) if example is None else example[:1]
     names = {module: name for name, module in network.named_modules() if isinstance(module, Prunable)}
-    hooks = [module.register_forward_hook(note) for module in names]
-    try:
-        with evaluating(network):
-            run_for_shapes(network, example_input(network) if example is None else example, shapes.clear)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    shapes = used = _shapes_put_out(network, list(names), example, training=False)
+    if auxiliary and len(used) < len(names):
+        shapes = _shapes_put_out(network, list(names), example, training=True)
     layers, seen = {}, set()
     for module, outputs in shapes.items():
         if isinstance(module, Prunable) and id(module.weight) not in seen:  # a shared weight is one layer
             seen.add(id(module.weight))
             groups = module.groups if isinstance(module, nn.Conv2d) else 1
             layers[names[module]] = Layer(
-                names[module], module, tuple(module.weight.shape), groups, tuple(outputs)
+                names[module], module, tuple(module.weight.shape), groups, tuple(outputs), module not in used
             )
     if not layers:
         raise PrunescopeError("the network has no convolution or linear layer that its forward pass uses")
     return layers
+
+
+def _shapes_put_out(
+    network: nn.Module, modules: Sequence[nn.Module], example: torch.Tensor, training: bool
+) -> dict[nn.Module, list[torch.Size]]:
+    """Return the shape of what each call of each module puts out; `training` runs the auxiliary heads as well."""
+    shapes: dict[nn.Module, list[torch.Size]] = {}
+
+    def note(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        shapes.setdefault(module, []).append(output.shape)
+
+    hooks = [module.register_forward_hook(note) for module in modules]
+    try:
+        with evaluating(network):
+            network.training = training  # of the network alone: dropout and batch norms go on as in eval
+            run_for_shapes(network, example, shapes.clear)
+    except (RuntimeError, ValueError, IndexError) as error:
+        what = "the auxiliary heads, which only training uses, do" if training else "the network does"
+        raise PrunescopeError(
+            f"{what} not take an image of shape {tuple(example.shape)} ({str(error).splitlines()[0]}): give an "
+            "example of (1, 3, height, width), of a size that the network was made for"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return shapes
 
 
 def run_for_shapes(network: nn.Module, example: torch.Tensor, forget: Callable[[], None]) -> None:
@@ -122,7 +146,8 @@ def matching(patterns: Sequence[str], names: Iterable[str], of: str = "the netwo
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _refuse_attached_masks(network: nn.Module) -> None:
+def refuse_attached_masks(network: nn.Module) -> None:
+    """Raise `PrunescopeError` if a layer still carries a mask of `torch.nn.utils.prune`."""
     for name, module in network.named_modules():
         if hasattr(module, "weight_orig"):
             raise PrunescopeError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 import torch
 from torch import nn
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import PrunescopeError, some
 from prunescope.networks.channels import ChannelMap, map_channels
 from prunescope.networks.layers import Layer, find_layers, matching
 from prunescope.pruning.granularity import GRANULARITIES, Granularity
 from prunescope.pruning.masks import Mask
+from prunescope.pruning.pools import merge, split, tied_pools
 from prunescope.pruning.scores import SCORES, ScoreRequest
 from prunescope.pruning.selection import Normalise, Rounding, Scope, select
 
@@ -45,6 +47,8 @@ def prune(
         scope: "layer" (the same rate in each) or "global" (one threshold over all).
         rate: fraction of the groups of the dense network that is removed, in [0, 1), cumulative.
         layers: globs of the layers to prune; by default all convolutions, and for "weight" linear layers too.
+            Filters that the architecture ties together (residual additions, depthwise convolutions, gates) are
+            scored and removed together, so their layers have to be chosen together.
         spare: globs of layers that are left alone.
         norm: for filters, "remove" takes the channel out of the batch norm and the bias behind it as well;
             "keep" masks the convolution alone, so that a dead filter goes on emitting a constant.
@@ -65,7 +69,9 @@ def prune(
         raise PrunescopeError(f"rate {rate} is impossible: it is the fraction removed, from 0 up to below 1")
     kind = GRANULARITIES[granularity]
     if round_to < 1 or (round_to > 1 and not kind.together):
-        raise PrunescopeError(f"round_to {round_to} is impossible: a number of channels, 1 for single weights")
+        raise PrunescopeError(
+            f"round_to {round_to} is impossible: a number of channels, 1 for single weights"
+        )
     found = find_layers(network)
     channels = map_channels(network, found) if kind.removes_channels else None
     chosen = choose_layers(found, kind, layers, spare, norm, channels)
@@ -73,19 +79,22 @@ def prune(
     scores = SCORES[by](ScoreRequest(network, chosen, kind, generator))
     if normalise is None:
         normalise = "mean" if kind.together else "none"
+    pools = tied_pools(chosen, channels) if channels and norm == "remove" else []
+    removed = None
+    if previous is not None:
+        removed = merge({name: _removed(previous, name, scores[name]) for name in chosen}, pools)
     keep = select(
-        scores,
+        merge(scores, pools),
         rate,
         scope,
         generator,
-        removed=None
-        if previous is None
-        else {name: _removed(previous, name, scores[name]) for name in chosen},
+        removed=removed,
         normalise=normalise,
         min_left=min_left,
         rounding=rounding,
         round_to=round_to,
     )
+    keep = split(keep, pools)
     if not (min_left or allow_empty_layers):
         _refuse_empty(keep)
     weights = {f"{name}.weight": kept for name, kept in keep.items()}
@@ -120,19 +129,52 @@ def choose_layers(
                 f"{min(logits)} yields the logits: its filters are the classes, and are never pruned"
             )
         spared |= channels.logits
-    chosen = {name: layers[name] for name in wanted if name not in spared}
-    refused = {name: why for name, layer in chosen.items() if (why := granularity.why_not(layer))}
+    names = [name for name in wanted if name not in spared]
+    refused = {name: why for name in names if (why := granularity.why_not(layers[name]))}
     if channels and norm == "remove":
-        refused |= {name: channels.tied[name] for name in chosen if name in channels.tied}
+        if patterns is None:
+            names = _with_linear_partners(names, spared, layers, channels)
+        refused |= _not_removable(names, channels)
     if refused:
-        listed = "\n".join(f"  {name}: {why}" for name, why in refused.items())
-        raise PrunescopeError(
-            f"{granularity.name} pruning cannot remove from these layers one by one:\n{listed}\n"
-            f"spare them: --spare '{','.join(refused)}' (in a study, spare: [{', '.join(refused)}])"
-        )
-    if not chosen:
+        raise PrunescopeError(_refusal(granularity, refused, set(layers) - set(names) - spared, channels))
+    if not names:
         raise PrunescopeError(f"nothing to prune: all of {', '.join(wanted) or 'no layer'} is spared")
-    return chosen
+    return {name: layers[name] for name in names}
+
+
+def _with_linear_partners(
+    names: Sequence[str], spared: AbstractSet[str], layers: Mapping[str, Layer], channels: ChannelMap
+) -> list[str]:
+    """Add the linear layers that chosen convolutions are tied to, such as those of a gate."""
+    partners = {name for pool in channels.partners() if not set(names).isdisjoint(pool) for name in pool}
+    added = {name for name in partners if layers[name].kind == "linear" and name not in spared}
+    return [name for name in layers if name in added or name in names]
+
+
+def _not_removable(names: Sequence[str], channels: ChannelMap) -> dict[str, str]:
+    """Return the layers of which no filter can be removed, or only together with a layer that is not chosen."""
+    refused = {name: channels.fixed[name] for name in names if name in channels.fixed}
+    for pool in channels.partners():
+        left_alone = [name for name in pool if name not in names]
+        if left_alone:
+            why = f"its filters go together with those of {some(left_alone)}, which would be left alone"
+            refused = {name: why for name in pool if name in names} | refused
+    return refused
+
+
+def _refusal(
+    granularity: Granularity,
+    refused: Mapping[str, str],
+    others: AbstractSet[str],
+    channels: ChannelMap | None,
+) -> str:
+    listed = "\n".join(f"  {name}: {why}" for name, why in refused.items())
+    text = (
+        f"{granularity.name} pruning cannot remove from these layers:\n{listed}\n"
+        f"spare them: --spare '{','.join(refused)}' (in a study, spare: [{', '.join(refused)}])"
+    )
+    free = sorted(others - set(channels.fixed)) if channels else []
+    return f"{text}\nlinear layers can be chosen: --layers '{some(free)}'" if free else text
 
 
 def _removed(previous: Mask, layer: str, scores: torch.Tensor) -> torch.Tensor:
