@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from prunescope.measures.dissection_scores import dissection_scores
     from prunescope.measures.mis import mis
     from prunescope.measures.mis_scores import mis_scores
+    from prunescope.measures.speed import speed
+    from prunescope.networks.export import export
     from prunescope.networks.network import open_network, save_network
     from prunescope.networks.preprocess import Preprocess
+    from prunescope.networks.shapes import dense_units
     from prunescope.probe.record import record
+    from prunescope.pruning.compaction import compact
     from prunescope.pruning.counting import count
     from prunescope.pruning.masks import Mask, hold
     from prunescope.pruning.prune import prune
@@ -29,9 +33,12 @@ _HOMES = {
     "Mask": "pruning.masks",
     "Preprocess": "networks.preprocess",
     "PrunescopeError": "errors",
+    "compact": "pruning.compaction",
     "count": "pruning.counting",
+    "dense_units": "networks.shapes",
     "dissect": "measures.dissection",
     "dissection_scores": "measures.dissection_scores",
+    "export": "networks.export",
     "hold": "pruning.masks",
     "load_tables": "study.tables",
     "mis": "measures.mis",
@@ -43,14 +50,18 @@ _HOMES = {
     "record": "probe.record",
     "run_study": "study.run",
     "save_network": "networks.network",
+    "speed": "measures.speed",
 }
 __all__ = [
     "Mask",
     "Preprocess",
     "PrunescopeError",
+    "compact",
     "count",
+    "dense_units",
     "dissect",
     "dissection_scores",
+    "export",
     "hold",
     "load_tables",
     "mis",
@@ -62,6 +73,7 @@ __all__ = [
     "record",
     "run_study",
     "save_network",
+    "speed",
 ]
 
 

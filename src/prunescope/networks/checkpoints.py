@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import warnings
@@ -15,6 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.networks import packed
 
 State = dict[str, torch.Tensor]
 METADATA_KEY = "prunescope"
@@ -26,7 +28,8 @@ def read_state(path: Path) -> tuple[State, dict[str, Any]]:
     """Read a state dict and the metadata beside it (empty unless prunescope saved the file).
 
     Masks that `torch.nn.utils.prune` left attached (`weight_orig`, `weight_mask`) are multiplied in, wrappers
-    such as `{"state_dict": …}` and the prefix `module.` are taken off, half precision becomes float32.
+    such as `{"state_dict": …}` and the prefix `module.` are taken off, half precision becomes float32, packed
+    tensors are unpacked.
 
     Raises:
         PrunescopeError: the file is missing, damaged, of another kind, would run code, or holds NaN.
@@ -48,12 +51,15 @@ def read_state(path: Path) -> tuple[State, dict[str, Any]]:
 def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get(METADATA_KEY, "{}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata)  # noqa: SIM118
+            metadata = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError) as error:
         raise PrunescopeError(f"{path}: not a whole safetensors file ({error}): fetch it again") from error
     except OSError as error:
         raise describe_os_error(error, f"reading {path}") from error
+    if not isinstance(metadata, dict):
+        raise PrunescopeError(f"{path}: its description is damaged: expected fields, got {metadata!r}")
+    return packed.unpack(state, metadata.pop(packed.KEY, {}), str(path)), metadata
 
 
 def _read_pickle(path: Path) -> tuple[State, dict[str, Any]]:
@@ -138,11 +144,29 @@ def classes_of(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor
     return (mine[0], theirs[0]) if same_rest and mine and theirs else None
 
 
-def save_state(state: Mapping[str, torch.Tensor], metadata: Mapping[str, Any], path: Path) -> None:
-    """Write tensors as safetensors, with `metadata` as JSON in its header."""
+def save_state(
+    state: Mapping[str, torch.Tensor], metadata: Mapping[str, Any], path: Path, pack: bool = False
+) -> None:
+    """Write tensors as safetensors, with `metadata` as JSON in its header; `pack` leaves out what is 0."""
+    write_whole(to_bytes(state, metadata, pack), path)
+
+
+def to_bytes(state: Mapping[str, torch.Tensor], metadata: Mapping[str, Any], pack: bool = False) -> bytes:
+    """Return what `save_state` writes."""
+    if pack:
+        state, shapes = packed.pack(state)
+        metadata = {**metadata, packed.KEY: shapes} if shapes else metadata
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    content = save(tensors, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    return save(tensors, {METADATA_KEY: json.dumps(metadata, sort_keys=True)} if metadata else None)
+
+
+def write_whole(content: bytes, path: Path) -> None:
+    """Write a file whole or not at all: one that is there already is replaced, or stays as it is."""
+    draft = path.with_name(f".{path.name}.part")
     try:
-        path.write_bytes(content)
+        draft.write_bytes(content)
+        draft.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise describe_os_error(error, f"writing {path}") from error

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from torch import nn
 
 from prunescope.errors import PrunescopeError, did_you_mean
 from prunescope.networks import checkpoints
 from prunescope.networks.preprocess import Preprocess
+from prunescope.networks.shapes import reshape
 from prunescope.registry import Registry
 
 Device = Literal["cpu", "cuda", "mps"]
@@ -29,13 +30,24 @@ CHECKPOINTS = (".safetensors", ".pth", ".pt")
 
 
 class Origin(BaseModel):
-    """How a network was built: enough to build the same architecture again."""
+    """How a network was built: enough to build the same architecture again.
+
+    Attributes:
+        units: of a compact network, layer to the channels of the dense network that its channels are.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     classes: int | None = None
     options: dict[str, Any] = {}
+    units: dict[str, list[int]] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_no_units(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `units` out where there are none, so that what identifies a dense network stays as it was."""
+        fields: dict[str, Any] = serialize(self)
+        return {name: value for name, value in fields.items() if value or name != "units"}
 
 
 class Family(ABC):
@@ -109,23 +121,31 @@ def open_network(
         path = resolve(weights, data)
     expected, defaults = family.published(short, path.name if path else "") if family else (Preprocess(), {})
     chosen = {**defaults, **(options or {})}
+    units: dict[str, list[int]] = {}
     with _initial_random(seed):
         if path is None:
             network = build(classes, chosen, False)
         else:
-            network, classes, chosen = _build_for(build, path, classes, chosen)
-    origin = Origin(name=name, classes=classes, options=chosen)
+            network, classes, chosen, units = _build_for(build, path, classes, chosen)
+    origin = Origin(name=name, classes=classes, options=chosen, units=units)
     return attach(network.eval(), preprocess or expected, origin)
 
 
-def save_network(network: nn.Module, path: Path, record: Mapping[str, Any] | None = None) -> None:
-    """Write weights, architecture and preprocessing into one safetensors file that `open_network` opens."""
+def save_network(
+    network: nn.Module, path: Path | str, record: Mapping[str, Any] | None = None, *, pack: bool = False
+) -> None:
+    """Write weights, architecture and preprocessing into one safetensors file that `open_network` opens.
+
+    Args:
+        record: what else to note in the file.
+        pack: leave zeros out: a bit a weight says where they are. Exact, and smaller the more there are.
+    """
     metadata = {
         "origin": origin_of(network).model_dump(),
         "preprocess": preprocess_of(network).model_dump(),
         "record": dict(record or {}),
     }
-    checkpoints.save_state(network.state_dict(), metadata, path)
+    checkpoints.save_state(network.state_dict(), metadata, Path(path), pack)
 
 
 def preprocess_of(network: nn.Module) -> Preprocess:
@@ -246,40 +266,64 @@ def _call(
 
 def _build_for(
     build: Build, path: Path, classes: int | None, options: dict[str, Any]
-) -> tuple[nn.Module, int | None, dict[str, Any]]:
-    """Build the architecture that the weights in `path` need, and load them."""
+) -> tuple[nn.Module, int | None, dict[str, Any], dict[str, list[int]]]:
+    """Build the architecture that the weights in `path` need, and load them; return it and its origin's fields."""
     state, metadata = checkpoints.read_state(path)
-    if metadata.get("origin"):
-        classes = classes or metadata["origin"]["classes"]
-        options = {**metadata["origin"]["options"], **options}
+    origin = _origin_in(metadata, path)
+    units = origin.units if origin else {}
+    if origin:
+        if units and classes not in {None, origin.classes}:
+            raise PrunescopeError(
+                f"{path}: a compact network has its own number of classes: leave out {classes=}"
+            )
+        classes = classes or origin.classes
+        options = {**origin.options, **options}
     network = build(classes, options, True)
     heads = [name for name in network.state_dict() if name.lower().startswith("aux")]
     if heads and "aux_logits" not in options and not any(name in state for name in heads):
         options = {**options, "aux_logits": False}
         network = build(classes, options, True)
+    if units:
+        reshape(network, state, str(path))
+        if any(len(numbers) != len(state.get(f"{name}.weight", ())) for name, numbers in units.items()):
+            raise _damaged(path)
     found = checkpoints.classes_of(network.state_dict(), state)
     if classes is None and found:
         classes = found[1]
         network = build(classes, options, True)
     checkpoints.load_state(network, state, str(path))
-    return network, classes, options
+    return network, classes, options, units
 
 
 def _open_saved(path: Path, preprocess: Preprocess | None) -> nn.Module:
     _, metadata = checkpoints.read_state(path)
-    if not metadata.get("origin"):
+    origin = _origin_in(metadata, path)
+    if origin is None:
         raise PrunescopeError(
             f"{path} holds weights but not their architecture: name it, for example "
             f"open_network('torchvision/googlenet', weights={str(path)!r})"
         )
     try:
-        origin = Origin.model_validate(metadata["origin"])
         saved = Preprocess.model_validate(metadata["preprocess"])
     except (ValidationError, KeyError) as error:
-        raise PrunescopeError(f"{path}: its description is damaged, or from a newer version") from error
+        raise _damaged(path) from error
     return open_network(
         origin.name, path.resolve(), origin.classes, options=origin.options, preprocess=preprocess or saved
     )
+
+
+def _origin_in(metadata: Mapping[str, Any], path: Path) -> Origin | None:
+    """Return how the network in a file was built, if the file says so."""
+    if not metadata.get("origin"):
+        return None
+    try:
+        return Origin.model_validate(metadata["origin"])
+    except ValidationError as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> PrunescopeError:
+    return PrunescopeError(f"{path}: its description is damaged, or from a newer version")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ more, it gathers them first: its state has one tensor more, `<layer>.inputs`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import nn
@@ -93,8 +94,8 @@ def resize(module: nn.Module, change: Callable[[str, torch.Tensor], torch.Tensor
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
     elif isinstance(module, Shaped):
-        vector = module.weight if module.affine else module.running_mean
-        module.num_features = module.num_features if vector is None else len(vector)
+        vector = module.running_mean if module.weight is None else module.weight
+        module.num_features = module.num_features if vector is None else vector.numel()
 
 
 def _in_format_of(other: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
@@ -116,7 +117,10 @@ def reshape(network: nn.Module, state: Mapping[str, torch.Tensor], source: str =
     """
     for name, module in network.named_modules():
         if isinstance(module, Shaped):
-            own = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
+            own = {
+                **dict(module.named_parameters(recurse=False)),
+                **dict(module.named_buffers(recurse=False)),
+            }
             wanted = {key: state[f"{name}.{key}"].shape for key in own if f"{name}.{key}" in state}
             inputs = state.get(f"{name}.inputs")
             for key, shape in wanted.items():
@@ -125,34 +129,40 @@ def reshape(network: nn.Module, state: Mapping[str, torch.Tensor], source: str =
                         f"{source} holds no smaller form of this network: {name}.{key} is {tuple(shape)} there, "
                         f"{tuple(own[key].shape)} in the dense network"
                     )
-            if inputs is not None and not _is_choice(module, inputs, wanted.get("weight")):
+            if inputs is not None and not _is_choice(module, inputs, wanted, own["weight"].shape):
                 raise PrunescopeError(
                     f"{source} holds no smaller form of this network: {name}.inputs does not fit its weight"
                 )
             if any(shape != own[key].shape for key, shape in wanted.items()):
-                resize(module, lambda key, tensor, to=wanted: tensor.new_empty(to.get(key, tensor.shape)))
+                resize(module, partial(_emptied, wanted))
             if inputs is not None:
                 gather(module, torch.empty_like(inputs, device=own["weight"].device))
 
 
+def _emptied(shapes: Mapping[str, torch.Size], name: str, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.new_empty(shapes.get(name, tensor.shape))
+
+
 def _is_part(module: nn.Module, shape: torch.Size, dense: torch.Size) -> bool:
     """Say whether a tensor of a layer can have become `shape` by losing channels."""
-    if len(shape) != len(dense) or any(not 0 < size <= whole for size, whole in zip(shape, dense, strict=True)):
+    if len(shape) != len(dense) or any(
+        not 0 < part <= whole for part, whole in zip(shape, dense, strict=True)
+    ):
         return False
-    if isinstance(module, nn.Conv2d) and module.groups > 1:  # whole groups leave, of as many inputs and outputs
-        per_group = module.out_channels // module.groups
-        return shape[1:] == dense[1:] and shape[0] % per_group == 0
+    if isinstance(module, nn.Conv2d) and module.groups > 1:  # which whole groups leave
+        return shape[1:] == dense[1:] and shape[0] % (module.out_channels // module.groups) == 0
     return shape[2:] == dense[2:]
 
 
-def _is_choice(module: nn.Module, inputs: torch.Tensor, weight: torch.Size | None) -> bool:
-    """Say whether a layer with this weight can read these inputs."""
+def _is_choice(
+    module: nn.Module, inputs: torch.Tensor, wanted: Mapping[str, torch.Size], dense: torch.Size
+) -> bool:
+    """Say whether a layer whose dense weight has the shape `dense` can gather these inputs."""
     return (
         can_gather(module)
-        and weight is not None
         and inputs.dtype == torch.int64
-        and inputs.shape == weight[1:2]
-        and bool((inputs >= 0).all())
+        and inputs.shape == wanted.get("weight", dense)[1:2]
+        and bool((inputs >= 0).all() and (inputs < dense[1]).all())
     )
 
 

@@ -13,6 +13,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear  # what nn.M
 from prunescope.networks.channels import NORMS_PER_CHANNEL, replaced_forward
 from prunescope.networks.layers import Layer, find_layers
 from prunescope.networks.network import evaluating, example_input
+from prunescope.networks.shapes import gathered
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
         calls = iter(range(10**9))
 
         def probe(x: torch.Tensor) -> torch.Tensor:
+            x = gathered(layer.module, x)
             if layer.kind == "linear":
                 return watch(layer.module, x, _bounded(functional.linear(x, mixing, constant)), dim=-1)
             y = _bounded(functional.conv2d(x, mixing[:, :, None, None], constant, groups=layer.groups))
@@ -175,7 +177,7 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
         return probe
 
     def through_norm(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-        scale, constant = _norm_pattern(module, device)
+        scale, constant = norm_pattern(module, device)
 
         def probe(x: torch.Tensor) -> torch.Tensor:
             shape = (1, -1, *[1] * (x.ndim - 2))
@@ -214,7 +216,7 @@ def _any(where: torch.Tensor, dim: int) -> torch.Tensor:
     return where.movedim(dim, 0).flatten(1).any(1)
 
 
-def _norm_pattern(module: nn.Module, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def norm_pattern(module: nn.Module, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return which channels a batch norm lets through, and to which it adds a constant, (channels,) of 0 and 1."""
     assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm)
     mean = (
