@@ -22,7 +22,7 @@ from rich.table import Table
 from table import HEADINGS, Row, markdown
 
 BENCHMARKS = (
-    "mask", "selection", "images", "waiting", "probe", "mis", "dissection", "store", "study", "startup",
+    "mask", "selection", "compaction", "images", "waiting", "probe", "mis", "dissection", "store", "study", "startup",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ class Row:
         ratio: this divided by that.
         most: the target for `value`, in its unit.
         most_ratio: the target for `ratio`.
+        least_ratio: the target for `ratio` where more is better; it then says how many times as fast this is.
     """
 
     name: str
@@ -27,19 +28,26 @@ class Row:
     ratio: float | None = None
     most: float | None = None
     most_ratio: float | None = None
+    least_ratio: float | None = None
 
     @property
     def target(self) -> str:
         if self.most is not None:
             return f"≤ {self.most:g} {self.unit}"
-        return f"≤ {self.most_ratio:g} ×" if self.most_ratio is not None else ""
+        if self.least_ratio is not None:
+            return f"≥ {self.least_ratio:g} ×"
+        return f"≤ {self.most_ratio:.3g} ×" if self.most_ratio is not None else ""
 
     @property
     def holds(self) -> bool | None:
         """Whether the target holds; None without one."""
         if self.most is not None:
             return self.value <= self.most
-        return None if self.ratio is None or self.most_ratio is None else self.ratio <= self.most_ratio
+        if self.ratio is None:
+            return None
+        if self.least_ratio is not None:
+            return self.ratio >= self.least_ratio
+        return None if self.most_ratio is None else self.ratio <= self.most_ratio
 
     def cells(self) -> tuple[str, ...]:
         ratio = "" if self.ratio is None else f"{self.ratio:.4g} ×"

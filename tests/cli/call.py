@@ -24,3 +24,12 @@ def call(patch: pytest.MonkeyPatch, *arguments: object) -> Called:
     except SystemExit as end:
         return Called(int(end.code or 0))
     return Called(0)
+
+
+def refused(called: Called, *expected: str) -> None:
+    assert called.code == 1
+    assert called.err.startswith("error: ")
+    for part in expected:
+        assert part in called.err
+    assert "Traceback" not in called.err
+    assert not called.out

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +24,16 @@ def prunescope(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str
         return result
 
     return called
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system of 64 KiB, where this process may mount one."""
+    place = tmp_path_factory.mktemp("disk")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, text=True, check=False
+    ) if shutil.which("mount") and os.name == "posix" else None  # fmt: skip
+    if mounted is None or mounted.returncode:
+        pytest.skip(f"no file system may be mounted here: {mounted and mounted.stderr}")
+    yield place
+    subprocess.run(["umount", place], check=True)

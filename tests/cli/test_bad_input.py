@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
 import struct
 import subprocess
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cli.call import Called
+from cli.call import Called, refused
 from prunescope import load_tables, open_network
 from study.tiny import document, write_data, write_images, write_study
 
@@ -45,15 +44,6 @@ def run(prunescope: Callable[..., Called], folder: Path) -> Callable[..., Called
         return prunescope("run", study, "--out", out or folder / "runs", "--data", folder)
 
     return called
-
-
-def refused(called: Called, *expected: str) -> None:
-    assert called.code == 1
-    assert called.err.startswith("error: ")
-    for part in expected:
-        assert part in called.err
-    assert "Traceback" not in called.err
-    assert not called.out
 
 
 # The study file
@@ -357,19 +347,6 @@ def test_no_permission_to_write_a_pruned_network(prunescope: Callable[..., Calle
     (folder / "file").write_text("")
     for out in ("/proc/none/pruned.safetensors", folder / "file" / "pruned.safetensors"):
         refused(prunescope("prune", "prunescope/sprig", "--rate", 0.5, "--out", out), f"while writing {out}")
-
-
-@pytest.fixture
-def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file system of 64 KiB, where this process may mount one."""
-    place = tmp_path_factory.mktemp("disk")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True, text=True, check=False
-    ) if shutil.which("mount") and os.name == "posix" else None  # fmt: skip
-    if mounted is None or mounted.returncode:
-        pytest.skip(f"no file system may be mounted here: {mounted and mounted.stderr}")
-    yield place
-    subprocess.run(["umount", place], check=True)
 
 
 def test_a_full_disk_is_said_and_what_was_finished_is_kept(

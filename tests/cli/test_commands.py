@@ -17,7 +17,19 @@ from cli.call import Called, call
 from prunescope import Mask, load_tables, open_network
 from study.tiny import document, write_data, write_study
 
-COMMANDS = ("run", "check", "verify", "tables", "report", "layers", "prune", "schema")
+COMMANDS = (
+    "run",
+    "check",
+    "verify",
+    "tables",
+    "report",
+    "layers",
+    "prune",
+    "compact",
+    "export",
+    "speed",
+    "schema",
+)
 
 
 @pytest.fixture(scope="module")

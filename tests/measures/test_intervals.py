@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prunescope.measures.intervals import bootstrap_mean, bootstrap_share, mean_interval, t_interval
+from prunescope.measures.intervals import (
+    bootstrap_mean,
+    bootstrap_share,
+    mean_interval,
+    median_interval,
+    t_interval,
+)
 
 
 def resampled(values: np.ndarray) -> tuple[float, float]:
@@ -80,3 +86,21 @@ def test_few_values_have_students_interval_and_many_the_bootstraps() -> None:
     assert mean_interval(values[:29]) == t_interval(values[:29].tolist())
     assert mean_interval(values) == bootstrap_mean(values)
     assert np.isnan(mean_interval(values[:1])).all()
+
+
+def test_the_interval_of_a_median_ends_at_the_values_that_the_binomial_names() -> None:
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 16.0))
+    assert median_interval(values) == (4, 12)  # Conover, table A3: n = 15, p = .5
+    assert median_interval(np.arange(1.0, 21.0)) == (6, 15)
+    assert median_interval(np.array([3.0, 1.0, 2.0, 9.0, 5.0, 4.0])) == (1, 9)  # 1 - 2 / 2**6 = .97
+    assert np.isnan(median_interval(np.arange(5.0))).all()
+    assert np.isnan(median_interval(np.array([np.nan]))).all()
+
+
+@pytest.mark.parametrize("n", [15, 50])
+def test_the_interval_of_a_median_covers_it_for_skewed_values(n: int) -> None:
+    generator, hits = np.random.default_rng(7), 0
+    for _ in range(2000):
+        low, high = median_interval(generator.lognormal(sigma=2.0, size=n))  # its median is 1
+        hits += low <= 1 <= high
+    assert 0.945 < hits / 2000 < 0.985  # .965 for 15, .967 for 50

@@ -11,8 +11,10 @@ from torch import nn
 from measures.named import named_images
 from prunescope.measures.measure import Subject
 from prunescope.measures.size import SizeSettings, measure_size
+from prunescope.networks.network import open_network
 from prunescope.networks.preprocess import Preprocess
 from prunescope.pruning.masks import Mask
+from prunescope.pruning.prune import prune
 from prunescope.training.evaluation import NO_IMAGES
 
 
@@ -46,12 +48,15 @@ def measured(network: nn.Module, mask: Mask | None = None) -> tuple[dict[str, fl
 def test_a_dense_network() -> None:
     scores, layers = measured(Toy())
     raw = len(save({name: t.contiguous() for name, t in Toy().state_dict().items()}))
-    assert 0 < scores.pop("file_bytes_zstd") < scores["file_bytes"]  # one value all over
+    zstd = scores.pop("file_bytes_zstd")
+    assert 0 < zstd < scores["file_bytes"]  # one value all over
     assert scores == {
         "weights": 72, "prunable_weights": 70, "nonzero": 72,
         "zeros_prunable": 0, "zeros_all": 0, "unreachable_prunable": 0, "unreachable_all": 0,
         "compression_prunable": 1, "compression_all": 1, "compression_reachable": 1,
         "macs_dense": 54 * 16 + 8 * 16 + 8, "macs_effective": 54 * 16 + 8 * 16 + 8, "file_bytes": raw,
+        "weights_compact": 72, "macs_compact": 54 * 16 + 8 * 16 + 8,
+        "file_bytes_compact": raw, "file_bytes_compact_zstd": zstd, "file_bytes_packed": raw,
     }  # fmt: skip
     assert layers["kind"].to_dict() == {"a": "conv", "b": "conv", "fc": "linear"}
     assert layers["kernel"].to_dict() == {"a": "3x3", "b": "1x1", "fc": "1x1"}
@@ -78,6 +83,10 @@ def test_a_filter_gone_takes_the_weights_that_read_it() -> None:
     assert scores["compression_reachable"] == 72 / 41
     assert scores["macs_effective"] == 27 * 16 + 4 * 16 + 8
     assert scores["held"] == 1
+    assert scores["weights_compact"] == 72 - 31
+    assert scores["macs_compact"] == scores["macs_effective"]
+    assert scores["file_bytes"] - scores["file_bytes_compact"] == pytest.approx(4 * 31, abs=8)  # header aside
+    assert 0 < scores["file_bytes_compact_zstd"] < scores["file_bytes_compact"]
     assert layers["spared"].to_dict() == {"a": False, "b": True, "fc": True}
     assert layers["rate"].fillna(-1).to_dict() == {"a": 0.5, "b": -1, "fc": -1}
     assert layers["kept"].to_dict() == {"a": 27, "b": 8, "fc": 8}
@@ -93,3 +102,38 @@ def test_nothing_left_is_an_infinite_compression_not_an_error() -> None:
     assert scores["compression_prunable"] == float("inf")
     assert scores["zeros_prunable"] == 1
     assert scores["unreachable_all"] == pytest.approx((54 + 8 + 8) / 72)  # the biases alone reach the logits
+
+
+def test_connections_that_are_gathered() -> None:
+    keep = torch.tensor([True, False, True]).view(1, 3, 1, 1)
+    scores, _ = measured(Toy(), Mask({"a.weight": keep}, "connection", {"a": 1 / 3}))
+    assert scores["weights_compact"] == 72 - 2 * 9
+    assert scores["macs_compact"] == scores["macs_effective"] == 36 * 16 + 8 * 16 + 8
+
+
+@pytest.mark.parametrize("granularity", ["weight", "filter"])
+def test_of_what_cannot_be_compacted_nothing_leaves(granularity: str) -> None:
+    if granularity == "weight":
+        keep = torch.arange(54).view(2, 3, 3, 3) < 20
+        mask = Mask({"a.weight": keep}, granularity, {"a": 0.6})
+    else:  # a class: it is never taken out
+        mask = Mask({"fc.weight": torch.tensor([[True], [False]])}, granularity, {"fc": 0.5})
+    scores, _ = measured(Toy(), mask)
+    assert scores["macs_effective"] < scores["macs_compact"] == scores["macs_dense"]
+    for metric in ("weights", "file_bytes"):
+        assert scores[f"{metric}_compact"] == scores[metric]
+    assert scores["file_bytes_compact_zstd"] == scores["file_bytes_zstd"]
+
+
+def test_a_file_without_its_zeros() -> None:
+    network = open_network("prunescope/sprig", weights="SCENES_V1")
+    mask = prune(network, "weight", rate=0.9, scope="global")
+    scores, _ = measured(network, mask)
+    expected = sum(
+        min(tensor.nbytes, tensor.numel() / 8 + int((tensor != 0).sum()) * tensor.element_size())
+        for tensor in network.state_dict().values()
+    )
+    dense = sum(tensor.nbytes for tensor in network.state_dict().values())
+    header = scores["file_bytes"] - dense  # of which a packed tensor needs up to three times as much
+    assert expected < scores["file_bytes_packed"] < expected + 3 * header
+    assert scores["file_bytes_packed"] < scores["file_bytes"] / 3

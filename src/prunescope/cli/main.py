@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from prunescope.cli import check, concepts, layers, prune, report, run_study, schema, tables, verify
+from prunescope.cli import (
+    check,
+    compact,
+    concepts,
+    export,
+    layers,
+    prune,
+    report,
+    run_study,
+    schema,
+    speed,
+    tables,
+    verify,
+)
 from prunescope.errors import PrunescopeError
 
 app = typer.Typer(
@@ -23,6 +36,9 @@ app.command("tables")(tables.tables)
 app.command("report")(report.report)
 app.command("layers")(layers.layers)
 app.command("prune")(prune.prune)
+app.command("compact")(compact.compact)
+app.command("export")(export.export)
+app.command("speed")(speed.speed)
 app.add_typer(concepts.concepts, name="concepts")
 app.command("schema")(schema.schema)
 

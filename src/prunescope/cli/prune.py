@@ -25,20 +25,24 @@ def prune(
     layers: Globs = None,
     spare: Globs = None,
     norm: Annotated[str, typer.Option(help="Filters: remove the channel behind, or keep it.")] = "remove",
+    round_to: Annotated[
+        int, typer.Option(help="Filters, connections: keep a multiple of it in each layer; 8 is fast.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of random scores and ties.")] = 0,
     weights: Weights = None,
     classes: Classes = None,
     out: Annotated[Path, typer.Option(help="File to write (.safetensors).")] = Path("pruned.safetensors"),
+    pack: Annotated[bool, typer.Option("--pack", help="Leave the zeros out of the file.")] = False,
     data: Data = None,
 ) -> None:
     """Prune a network once; save it, with its mask beside it, and say what is left."""
-    from prunescope.errors import PrunescopeError, describe_os_error, did_you_mean
+    from prunescope.cli.files import MASK_SUFFIX, check_out, make_folder
+    from prunescope.errors import PrunescopeError, did_you_mean
     from prunescope.networks.network import open_network, save_network
     from prunescope.pruning.counting import count
     from prunescope.pruning.prune import prune as make_mask
 
-    if out.suffix != ".safetensors":
-        raise PrunescopeError(f"--out {out}: networks are saved as .safetensors")
+    check_out(out)
     for option, given, known in (
         ("--scope", scope, ("layer", "global")),
         ("--norm", norm, ("remove", "keep")),
@@ -55,17 +59,15 @@ def prune(
         "layers": _split(layers) or None,
         "spare": _split(spare),
         "norm": norm,
+        "round_to": round_to,
         "seed": seed,
     }
     mask = make_mask(opened, granularity, **choice)
     mask.apply(opened)
     left = count(opened)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise describe_os_error(error, f"writing {out}") from error
-    save_network(opened, out, {"granularity": granularity, **choice})
-    mask.save(out.with_suffix(".mask.safetensors"))
+    make_folder(out)
+    save_network(opened, out, {"granularity": granularity, **choice}, pack=pack)
+    mask.save(out.with_suffix(MASK_SUFFIX))
     pruned = [left.layers[name] for name in mask.rates]
     weights_of = sum(part.layer.weights for part in pruned)
     macs = sum(part.layer.macs for part in left.layers.values())
@@ -73,7 +75,8 @@ def prune(
     typer.echo(
         f"{out}: {len(pruned)} layers pruned by {granularity}, {len(left.layers) - len(pruned)} left alone"
     )
-    typer.echo(f"  asked for {rate:.1%}; of {weights_of:,} prunable weights")
+    rounded = f", channels in multiples of {round_to}" if round_to > 1 else ""
+    typer.echo(f"  asked for {rate:.1%}{rounded}; of {weights_of:,} prunable weights")
     typer.echo(f"  zeros        {sum(part.zeros for part in pruned) / weights_of:6.1%}")
     typer.echo(f"  unreachable  {sum(part.unreachable for part in pruned) / weights_of:6.1%}")
     typer.echo(f"  MACs left    {reached / macs:6.1%} of {macs:,}")

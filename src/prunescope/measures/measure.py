@@ -62,6 +62,7 @@ class Subject:
         images: the test images, decoded for this network's preprocessing.
         test: the same images as their source gives them: names, classes, fingerprint.
         mask: what was pruned; None for a dense network.
+        dense: opens the dense network that it was pruned from, where that is at hand.
         data: the folder that relative paths in settings start from.
     """
 
@@ -71,6 +72,7 @@ class Subject:
     mask: Mask | None = None
     data: Path | None = None
     progress: Progress = lambda done, total: None
+    dense: Callable[[], nn.Module] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
-"""Size: weights, zeros, unreachable weights, compression, multiply-accumulates, bytes on disk."""
+"""Size: weights, zeros, unreachable weights, compression, multiply-accumulates, bytes on disk; masked and compact."""
 
 from __future__ import annotations
+
+import contextlib
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from safetensors.torch import save
 from torch import nn
 
+from prunescope.errors import PrunescopeError
 from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Subject, Tables
+from prunescope.networks.checkpoints import to_bytes
+from prunescope.pruning.compaction import compact
 from prunescope.pruning.counting import Count, LayerCount, count
 
 
@@ -22,6 +26,8 @@ def measure_size(subject: Subject, settings: SizeSettings) -> Tables:
     rates = subject.mask.rates if subject.mask else {}
     pruned = rates or counted.layers  # of a dense network, every layer could be
     values = _scores(counted, [counted.layers[name] for name in pruned]) | _bytes(subject.network)
+    values["file_bytes_packed"] = len(to_bytes(subject.network.state_dict(), {}, pack=True))
+    values |= _compact_scores(subject, counted, values)
     if subject.mask:
         values["held"] = subject.mask.held(subject.network)
     return {
@@ -51,13 +57,28 @@ def _scores(counted: Count, prunable: list[LayerCount]) -> dict[str, float]:
     }
 
 
+def _compact_scores(subject: Subject, counted: Count, masked: dict[str, float]) -> dict[str, float]:
+    """Return what is left where removed channels leave the tensors; of what cannot be compacted, nothing leaves."""
+    files = masked
+    if any(part.zeros for part in counted.layers.values()):
+        with contextlib.suppress(PrunescopeError):
+            smaller = compact(subject.network, subject.mask)
+            counted, files = count(smaller), _bytes(smaller)
+    return {
+        "weights_compact": counted.parameters,
+        "macs_compact": sum(part.layer.macs for part in counted.layers.values()),
+        "file_bytes_compact": files["file_bytes"],
+        "file_bytes_compact_zstd": files["file_bytes_zstd"],
+    }
+
+
 def _ratio(total: int, left: int) -> float:
     return total / left if left else float("inf")
 
 
 def _bytes(network: nn.Module) -> dict[str, float]:
     """Return the bytes of the network as a safetensors file in float32, raw and under zstd (level 3)."""
-    raw = save({name: tensor.contiguous().clone() for name, tensor in network.state_dict().items()})
+    raw = to_bytes(network.state_dict(), {})
     return {
         "file_bytes": len(raw),
         "file_bytes_zstd": pa.Codec("zstd", compression_level=3).compress(raw).size,
@@ -90,4 +111,4 @@ def _layers(counted: Count, rates: dict[str, float]) -> pd.DataFrame:
     )
 
 
-MEASURES.register("size")(Measure("size", 1, SizeSettings, measure_size, looks_at_images=False))
+MEASURES.register("size")(Measure("size", 2, SizeSettings, measure_size, looks_at_images=False))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
-import torch
-
 from prunescope.errors import NoRoomError, PrunescopeError
+from prunescope.measures.runtimes import computing_with
 from prunescope.study.plan import Plan
 from prunescope.study.steps import STEP_KINDS, Step, Workshop
 from prunescope.study.store import DamagedStep
@@ -141,21 +139,10 @@ class Execution:
         ):
             if store.has(step.id):
                 return True
-            with threads(step.where["threads"]):
+            with computing_with(step.where["threads"]):
                 self.whole(lambda: self._write(step))
         return False
 
     def _write(self, step: Step) -> None:
         with self.workshop.store.write(step.id, step.record) as folder:
             STEP_KINDS[step.kind].run(step, self.workshop, folder)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use so many CPU threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

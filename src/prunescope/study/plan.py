@@ -167,12 +167,11 @@ class _Planner:
         chosen = series.model_dump(
             mode="json", include={"granularity", "scope", "layers", "spare", "norm", "normalise", "min_left"}
         )
-        if series.round_to > 1:  # where it is not said, results from before there was such a setting stay good
-            chosen["round_to"] = series.round_to
         return chosen | {
             "by": series.score,
             "rate": rate,
             "rounding": series.rounding,
+            "round_to": series.round_to,
             "allow_empty_layers": series.allow_empty_layers,
             "seed": seed,
         }

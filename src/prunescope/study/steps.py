@@ -185,7 +185,15 @@ def _measure_with(name: str) -> Callable[[Step, Workshop, Path], None]:
         if measure.looks_at_images:
             images = workshop.images.labelled("test", preprocess_of(network))
         mask = workshop.mask_of(step.parents[0])
-        subject = Subject(network, images, workshop.images.test, mask, workshop.data, workshop.progress)
+        subject = Subject(
+            network,
+            images,
+            workshop.images.test,
+            mask,
+            workshop.data,
+            workshop.progress,
+            dense=lambda: workshop.network_of(list(_ancestry(step))[-1]),
+        )
         settings = measure.settings.model_validate(step.settings["measure"] | step.places)
         tables = measure.run(subject, settings)
         for table, frame in tables.items():

@@ -1,0 +1,90 @@
+"""The forms of one network whose speed is compared: dense, masked, compact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from prunescope.errors import PrunescopeError
+from prunescope.measures.runtimes import Candidate
+from prunescope.measures.stand_in import as_if_dense
+from prunescope.networks.layers import find_layers
+from prunescope.pruning.compaction import compact
+from prunescope.pruning.counting import count
+from prunescope.pruning.masks import Mask
+
+SINGLE_WEIGHTS = "single weights leave no channel to take out"
+GREW_BACK = "what was removed grew back, so that no channel is all 0"
+FEW_ZEROS = 1e-3  # of the weights: those that were once saved in half precision have a few
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One form of a network: what is timed, or why it is not, and its multiply-accumulates for one image."""
+
+    candidate: Candidate | None
+    macs: float
+    why: str | None = None
+
+
+def variants_of(
+    network: nn.Module, mask: Mask | None, dense: Callable[[], nn.Module] | None, images: torch.Tensor
+) -> dict[str, Variant]:
+    """Return the forms of a network by name: "dense", "masked", "compact".
+
+    A network without mask and zeros is dense, and has no other form. One of other shapes than `dense` is the
+    compact form of it.
+
+    Args:
+        network: its removed weights are 0, unless they grew back.
+        dense: opens the network before pruning; None: a copy of `network` whose removed weights are drawn anew.
+        images: two or more, for that copy.
+
+    Raises:
+        PrunescopeError: the mask is for another network.
+    """
+    if mask is None and not _pruned(network):
+        opened = dense() if dense else network
+        if _shapes(opened) == _shapes(network):
+            return {"dense": _whole(network)}
+        return {"dense": _whole(opened), "compact": _whole(network)}
+    opened = dense() if dense else as_if_dense(network, mask, images)
+    masked = Variant(Candidate(network), sum(part.macs_effective for part in count(network).layers.values()))
+    return {"dense": _whole(opened), "masked": masked, "compact": _compacted(network, mask)}
+
+
+def _pruned(network: nn.Module) -> bool:
+    weights = [layer.module.weight for layer in find_layers(network).values()]
+    zeros = sum(int((weight == 0).sum()) for weight in weights)
+    return zeros > FEW_ZEROS * sum(weight.numel() for weight in weights)
+
+
+def _whole(network: nn.Module) -> Variant:
+    return Variant(Candidate(network), sum(layer.macs for layer in find_layers(network).values()))
+
+
+def _compacted(network: nn.Module, mask: Mask | None) -> Variant:
+    if mask is not None and mask.granularity == "weight":
+        return Variant(None, math.nan, SINGLE_WEIGHTS)
+    grew_back = mask is not None and mask.held(network) < 1
+    try:
+        small = compact(network, None if grew_back else mask)
+    except PrunescopeError as error:
+        return Variant(None, math.nan, _one_line(str(error)))
+    if (mask is None or grew_back) and _shapes(small) == _shapes(network):
+        return Variant(None, math.nan, GREW_BACK if grew_back else SINGLE_WEIGHTS)
+    return _whole(small)
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
+
+
+def _one_line(text: str, longest: int = 300) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = "; ".join(lines).replace(":;", ":")
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
