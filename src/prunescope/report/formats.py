@@ -49,6 +49,28 @@ def times(factor: float) -> str:
     return NO_VALUE if math.isnan(factor) else "∞" if math.isinf(factor) else f"{factor:.1f}×"
 
 
+def speedup(factor: float) -> str:
+    """Write a measured speed-up, whose second decimal counts near 1, as 1.02×, 12.1×."""
+    return NO_VALUE if math.isnan(factor) else f"{_three_digits(factor, most=2)}×"
+
+
+def milliseconds(time: float) -> str:
+    """Write a time to three digits: 0.412 ms, 48.7 ms, 1,312 ms."""
+    return NO_VALUE if math.isnan(time) else f"{_three_digits(time)}{SPACE}ms"
+
+
+def per_second(images: float) -> str:
+    """Write a throughput as 20.6 /s, 1,312 /s."""
+    return NO_VALUE if math.isnan(images) else f"{_three_digits(images)}{SPACE}/s"
+
+
+def _three_digits(value: float, most: int = 3) -> str:
+    """Write a positive number to three digits, with at most so many decimals; whole thousands in full."""
+    value = float(f"{value:.3g}") if value < 1000 else value
+    decimals = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:,.{min(max(decimals, 0), most)}f}"
+
+
 def quantity(value: float, unit: str = "") -> str:
     """Write an amount to three digits with its prefix: 1.92 M weights, 26.7 MB."""
     if math.isnan(value):

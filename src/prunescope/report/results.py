@@ -18,12 +18,13 @@ METRICS = (
     "top1", "top5", "cross_entropy", "calibration_error",
     "weights", "nonzero", "unreachable_all",
     "compression_prunable", "compression_all", "compression_reachable",
-    "macs_dense", "macs_effective", "file_bytes", "file_bytes_zstd",
+    "macs_dense", "macs_effective", "macs_compact", "weights_compact",
+    "file_bytes", "file_bytes_zstd", "file_bytes_compact", "file_bytes_compact_zstd", "file_bytes_packed",
     "mis", "mis_layers", "mis_paired", "mis_published", "hit_rate", "mis_chance", "units_alive", "units_dead",
     "detectors", "unique_detectors", "concept_jaccard",
     "concepts_kept", "concepts_changed", "concepts_lost", "concepts_gained",
 )  # fmt: skip
-TABLES_AS_THEY_ARE = ("classes", "steps", "units", "detectors", "examples", "thumbnails")
+TABLES_AS_THEY_ARE = ("classes", "steps", "units", "detectors", "examples", "thumbnails", "speed")
 
 
 Network = dict[str, Any]  # one row of `Results.networks`
@@ -63,6 +64,7 @@ class Results:
         detectors: one row per network, control, layer ("" for all) and category ("" for all).
         examples: one row per image that a unit of a network answers to most or least.
         thumbnails: one row per image of the examples.
+        speed: one row per network, runtime, batch and variant (dense, masked, compact).
         files: the names of all files of tables.
     """
 
@@ -75,6 +77,7 @@ class Results:
     detectors: pd.DataFrame
     examples: pd.DataFrame
     thumbnails: pd.DataFrame
+    speed: pd.DataFrame
     files: list[str]
 
     @property

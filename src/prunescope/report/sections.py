@@ -18,6 +18,7 @@ from prunescope.report.figures import Measure
 from prunescope.report.formats import count, decimal, interval, listing, percent, quantity, times
 from prunescope.report.provenance import method, reproduce, steps
 from prunescope.report.results import METRICS, Network, Results, records
+from prunescope.report.speed import speed
 from prunescope.report.summary import summary
 from prunescope.report.units import units
 
@@ -168,6 +169,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     accuracy,
     layers,
     size,
+    speed,
     classes,
     units,
     concepts,

@@ -9,16 +9,21 @@ import pandas as pd
 from prunescope.report.blocks import Cell, Fact, Section, Table, number_cell
 from prunescope.report.formats import count, interval, listing, percent, points, quantity, short_percent
 from prunescope.report.results import Network, Results, over_seeds, records
+from prunescope.report.speed_findings import in_short
+from prunescope.report.speed_times import times_of
 
 STRANDED = 0.05  # from five points on, weights that are cut off are worth a word beside the zeros
 
 
 def summary(results: Results) -> Section:
     """Say in words what the study found."""
+    text = [" ".join([_extent(results), _dense_accuracy(results), _zeros_as_asked(results)]).strip()]
+    if on_speed := in_short(times_of(results)):
+        text.append(on_speed)
     return Section(
         anchor="summary",
         title="Summary",
-        text=[" ".join([_extent(results), _dense_accuracy(results), _zeros_as_asked(results)]).strip()],
+        text=text,
         numbers=_numbers(results),
         warnings=[
             *_unfinished(results),

@@ -20,6 +20,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "detectors": ("network", "control", "layer", "category", "detectors", "unique_detectors"),
     "examples": ("network", "measure", "layer", "unit", "side", "rank", "image", "outline"),
     "thumbnails": ("measure", "image", "jpeg"),
+    "speed": ("network", "runtime", "batch", "variant", "milliseconds", "speedup"),
 }
 MIS_COLUMNS = ("alive", "mis", "hit_rate", "mis_published")
 CONDITIONS = ("similarity", "slope", "images", "image_set", "tasks", "references", "difficulty")
@@ -34,19 +35,29 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
     "layers": ("unreachable",),
     "steps": ("kind", "label", "error"),
     "units": (*MIS_COLUMNS, "class", *CONDITIONS, *CONCEPT_COLUMNS),
+    "speed": (
+        "images_per_second", "low", "high", "clock", "rounds", "threads", "peak_bytes", "macs", "device",
+        "version", "why",
+    ),
 }  # fmt: skip
 NUMBERS = (
     "rate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
     "unreachable_after_retraining", "held", "value", "low", "high", "zeros", "unreachable", "n", "top1",
     "mis", "hit_rate", "mis_published", "slope", "images", "tasks", "references", "iou",
     "detectors", "unique_detectors",
+    "milliseconds", "speedup", "images_per_second", "rounds", "threads", "peak_bytes", "macs",
 )  # fmt: skip
 TYPES = (
     dict.fromkeys(NUMBERS, "float64")
-    | dict.fromkeys(("unit", "rank"), "int64")
+    | dict.fromkeys(("unit", "rank", "batch"), "int64")
     | dict.fromkeys(("alive", "detector"), "boolean")
     | {"outline": "str"}
 )
+KEYS = {  # what there is one of in each network: how it is called, and the columns that name it
+    "scores": ("{}", "metric"),
+    "units": ("unit {1} of {0}", "layer", "unit"),
+    "speed": ("the {2} network in {0} at batch {1}", "runtime", "batch", "variant"),
+}
 LARGE = ("units", "examples")  # their texts are a few names, each in many rows
 OF_A_MEASURE = (
     "scores",
@@ -56,6 +67,7 @@ OF_A_MEASURE = (
     "detectors",
     "examples",
     "thumbnails",
+    "speed",
 )  # may be absent
 
 
@@ -67,12 +79,12 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """
     tables = {name: _read_table(folder, name) for name in NEEDED}
     tables["detectors"] = tables["detectors"].fillna({"control": "", "layer": "", "category": ""})
-    for name, keys in (("scores", ["network", "metric"]), ("units", ["network", "layer", "unit"])):
-        twice = tables[name].duplicated(keys)
+    for name, (what, *keys) in KEYS.items():
+        twice = tables[name].duplicated(["network", *keys])
         if twice.any():
-            network, *values = tables[name].loc[twice, keys].iloc[0]
-            what = values[0] if name == "scores" else f"unit {values[1]} of {values[0]}"
-            raise PrunescopeError(f"{_path(folder, name)} is damaged: two values of {what} for {network}")
+            network, *values = tables[name].loc[twice, ["network", *keys]].iloc[0]
+            path, cell = _path(folder, name), what.format(*values)
+            raise PrunescopeError(f"{path} is damaged: two values of {cell} for {network}")
     _refuse_mixed_conditions(tables["units"])
     return tables
 
