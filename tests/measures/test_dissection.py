@@ -157,6 +157,14 @@ def test_detectors_are_counted_by_layer_and_category(network: nn.Module) -> None
     assert scores["unique_detectors"] == counts.loc[("", "", ""), "unique_detectors"]
 
 
+def test_a_compact_network_has_no_untrained_form(network: nn.Module) -> None:
+    small = ps.compact(network, ps.prune(network, "filter", rate=0.5))
+
+    assert len(tables_of(small)["units"]) == 16
+    with pytest.raises(PrunescopeError, match="leave the control 'untrained' out"):
+        tables_of(small, controls=("untrained",))
+
+
 def test_controls_differ_from_the_network_and_not_from_run_to_run(network: nn.Module) -> None:
     first, second = (tables_of(network, controls=("rotated", "untrained")) for _ in range(2))
     pd.testing.assert_frame_equal(first["detectors"], second["detectors"])

@@ -16,9 +16,12 @@ from prunescope.images.cache import cached
 from prunescope.images.source import ImageSet, open_images
 from prunescope.networks.network import open_network
 from prunescope.networks.preprocess import Preprocess
+from prunescope.networks.shapes import dense_units
 from prunescope.probe.look import look
 from prunescope.probe.record import record
 from prunescope.probe.tie_keys import tie_keys
+from prunescope.pruning.compaction import compact
+from prunescope.pruning.prune import prune
 from study.tiny import write_images
 
 
@@ -53,6 +56,25 @@ def test_one_pass_records_everything(images: ImageSet) -> None:
         above = maps > seen.tails.thresholds()["norm"].numpy()[:, None, None, None]
         assert 0 < above.mean() < 0.2
     assert seen.means.array.size == 0
+
+
+def test_units_of_a_compact_network_are_those_of_the_dense_one() -> None:
+    """What a unit puts out can be joined by its dense number, whatever was removed around it."""
+    network = open_network("prunescope/sprig", weights="SCENES_V1")
+    mask = prune(network, "filter", rate=0.5)
+    small = compact(network, mask)
+    mask.apply(network)
+
+    found, expected = (record(one, "scenes:count=12") for one in (small, network))
+
+    norms = [site for site in found.sites if site.layer.endswith(".bn")]
+    assert len(norms) == 37
+    for site in norms:
+        units = dense_units(small, site.layer.replace(".bn", ".conv"))
+        means = expected.means.array[:, expected.means.columns[site.layer]]
+        assert 0 < len(units) < means.shape[1]
+        here = found.means.array[:, found.means.columns[site.layer]]
+        np.testing.assert_allclose(here, means[:, units], rtol=1e-4, atol=1e-5)
 
 
 def test_probes_of_two_shards_merge_into_the_whole(images: ImageSet) -> None:

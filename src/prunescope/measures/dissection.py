@@ -246,8 +246,16 @@ def sites_of(network: nn.Module, settings: DissectionSettings) -> dict[str, Site
 
 
 def _untrained(network: nn.Module, seed: int) -> nn.Module:
-    """Return the same architecture with initial weights."""
+    """Return the same architecture with initial weights.
+
+    Raises:
+        PrunescopeError: the network is compact, and its architecture is another's with fewer channels.
+    """
     origin, preprocess = origin_of(network), preprocess_of(network)
+    if origin.units:
+        raise PrunescopeError(
+            "a compact network has no untrained form of its own: leave the control 'untrained' out"
+        )
     fresh = open_network(
         origin.name, classes=origin.classes, options=origin.options, preprocess=preprocess, seed=seed
     )
