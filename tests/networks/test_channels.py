@@ -1,11 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 import torch
 import torch_pruning
 from torch import nn
 
-from oracles.channels import TOYS, Channel, Residual, Scaled, Shortcut, Stretch, Toy, carry, of
+from oracles.channels import (
+    TOYS,
+    Between,
+    Channel,
+    Halves,
+    Residual,
+    Rewound,
+    Scaled,
+    Shortcut,
+    Stretch,
+    Toy,
+    carry,
+    of,
+)
 from prunescope.errors import PrunescopeError
 from prunescope.networks.channels import ChannelMap, map_channels, replaced_forward
 from prunescope.networks.layers import Layer, find_layers
@@ -60,6 +76,60 @@ def test_a_shortcut_ties_only_the_channels_that_it_brings() -> None:
     assert named(found, found.together) == of("a", 2) + of("a", 2) + of("b", 2, 3) + of("fc", 4)
     assert named(found, found.reads["fc"]) == of("a", 2) + of("b", 2, 3)
     assert found.partners() == [("a", "b"), ("fc",)]
+
+
+def test_halves_that_are_multiplied_go_together_and_what_the_image_is_added_to_stays() -> None:
+    found = map_channels(carry(Halves()))
+
+    assert named(found, found.together[found.numbers("a")]) == of("a", 4) * 2
+    assert found.fixed == {"b": "turned into other than 0 on its way to c"}
+
+
+def test_what_a_module_reads_when_it_is_called_again_is_tied() -> None:
+    found = map_channels(carry(Rewound()))
+
+    assert found.partners() == [("a", "shared"), ("fc",)]
+    assert named(found, found.reads["shared"]) == named(found, found.norms["norm"]) == of("a", 4)
+    assert not found.fixed
+
+
+class Functional(nn.Module):
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (torch.sigmoid, "no layer reads its channels as they are"),
+        (lambda x: x.mean(1, keepdim=True).expand(-1, 4, -1, -1), "mixed with each other"),
+        (lambda x: nn.functional.normalize(x, dim=1), "mixed with each other"),
+    ],
+    ids=["saturated", "mean", "normalised"],
+)
+def test_what_cannot_be_told_apart_fixes_no_other_layer(
+    function: Callable[[torch.Tensor], torch.Tensor], reason: str
+) -> None:
+    found = map_channels(carry(Between(Functional(function))))
+
+    assert set(found.fixed) == {"a"}
+    assert reason in found.fixed["a"]
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_the_caller_turned_off_are_not_missed(
+    mode: Callable[[], AbstractContextManager[None]],
+) -> None:
+    network = TOYS["residual"].network()
+    with mode():
+        found = map_channels(network)
+
+    assert found.together.tolist() == map_channels(network).together.tolist()
+    assert not found.fixed
 
 
 def test_the_stages_of_resnet18_are_one_sum_each() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -111,3 +114,21 @@ def test_hooks_and_modes_are_restored_also_after_an_exception() -> None:
 
     assert [module.training for module in network.modules()] == modes
     assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_network_that_puts_out_no_logits() -> None:
+    class Named(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> Any:
+            return {"out": super().forward(x)}
+
+    with pytest.raises(PrunescopeError, match="puts out a dict, expected its logits"):
+        find_layers(Named(nn.Linear(4, 2)), torch.zeros(1, 3, 4, 4))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on importing its compiler
+@pytest.mark.parametrize("compiled", [torch.compile, lambda network: network.compile() or network])
+def test_a_compiled_network(compiled: Callable[[nn.Module], nn.Module]) -> None:
+    with pytest.raises(
+        PrunescopeError, match=r"is compiled: give the network as it was before torch\.compile"
+    ):
+        find_layers(compiled(nn.Linear(4, 2)), torch.zeros(1, 3, 4, 4))

@@ -216,3 +216,24 @@ def test_compact_files_that_are_damaged_or_opened_as_something_else(tmp_path: Pa
         save_file(load_file(path), damaged, {"prunescope": json.dumps(description)})
         with pytest.raises(PrunescopeError, match="its description is damaged"):
             ps.open_network(str(damaged))
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(2, 6, 5, 4), (1, 6, 1, 1), (3, 6, 1, 7)])
+def test_a_gathering_convolution_reads_its_channels_in_either_memory_order(
+    shape: tuple[int, ...], order: torch.memory_format
+) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=order)
+    inputs = torch.tensor([5, 0, 3])
+    plain = nn.Conv2d(3, 2, 1)
+    gathering = copy.deepcopy(plain)
+    gather(gathering, inputs)
+    one, other = (x.detach().clone(memory_format=torch.preserve_format).requires_grad_() for _ in range(2))
+
+    found, expected = gathering(one), plain(other[:, inputs])
+    found.square().sum().backward()
+    expected.square().sum().backward()
+
+    assert torch.allclose(found, expected)
+    assert torch.allclose(one.grad, other.grad)
+    assert found.is_contiguous(memory_format=order)

@@ -258,6 +258,52 @@ class Twice(nn.Module):
         return self.fc(torch.cat([view.mean((2, 3)) for view in views], 1))
 
 
+class Halves(nn.Module):
+    """One half of the channels of `a` is multiplied by the other, and the image is added to `b`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 8, 3, padding=1)
+        self.b = nn.Conv2d(4, 3, 1)
+        self.c = nn.Conv2d(3, 3, 1)
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, other = self.a(x).chunk(2, dim=1)
+        return self.fc(self.c(self.b(one * other) + x).mean((2, 3)))
+
+
+class Rewound(nn.Module):
+    """`shared` and `norm` read `a` first, and what `shared` made of it then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 3, padding=1)
+        self.shared = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.a(x)))
+        for _ in range(2):
+            x = torch.relu(self.norm(self.shared(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+class AddedToConcat(nn.Module):
+    """`c` is added to `a` and `b` side by side: its first channels go with those of `a`, the others with `b`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 3, padding=1)
+        self.b = nn.Conv2d(3, 6, 1)
+        self.c = nn.Conv2d(3, 10, 3, padding=1)
+        self.fc = nn.Linear(10, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(torch.cat([self.a(x), self.b(x)], 1) + self.c(x)).mean((2, 3)))
+
+
 def _between(build: Callable[[], nn.Module], **fixed: str) -> Toy:
     reads = {"a": [None] * 3, "b": [None] * 4 if "a" in fixed and fixed["a"] != "0" else of("a", 4)}
     return Toy(lambda: Between(build()), {**reads, "fc": of("b", 3)}, fixed=fixed)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +17,15 @@ import prunescope as ps
 from oracles.channels import (
     SIDE,
     TOYS,
+    AddedToConcat,
     Between,
     ChannelsLast,
     Concat,
     Depthwise,
     Gate,
+    Halves,
     Residual,
+    Rewound,
     Twice,
     carry,
 )
@@ -460,6 +464,21 @@ def test_without_preprocessing_an_example_says_the_size(toy: nn.Module) -> None:
     assert set(ps.dense_units(again, "a")) < set(ps.dense_units(small, "a"))
 
 
+@pytest.mark.parametrize("build", [Halves, Rewound, AddedToConcat])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("rate", [0.5, 0.99])
+def test_channels_that_are_tied_in_part(build: type[nn.Module], scope: Any, rate: float) -> None:
+    """Within one layer, from one call to the next, or with parts of another: each layer keeps one of its own."""
+    network = unsettle(carry(build()))
+    spare = ["b"] if build is Halves else []
+    mask = ps.prune(network, "filter", rate=rate, scope=scope, spare=spare)
+
+    small = ps.compact(network, mask)
+
+    assert all(kept.any() for kept in mask.keep.values())
+    assert difference(outputs(small, some_images(8)), outputs(masked(network, mask), some_images(8))) < 1e-12
+
+
 # What is refused.
 
 
@@ -537,6 +556,15 @@ def test_masks_that_leave_nothing_to_take_out_or_are_for_another_network(toy: nn
     other = ps.prune(carry(Concat(a=5)), "filter", rate=0.5)
     with pytest.raises(PrunescopeError, match="the mask is for another network"):
         ps.compact(toy, other)
+
+
+def test_a_mask_that_is_not_by_what_it_says(toy: nn.Module) -> None:
+    weights = ps.prune(toy, "weight", rate=0.5, layers=["b"])
+    with pytest.raises(
+        PrunescopeError,
+        match=r"mask of b\.weight is \(2, 4, 1, 1\), expected \(2, 1, 1, 1\) of one by filter",
+    ):
+        ps.compact(toy, ps.Mask(weights.keep, "filter"))
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 1, 1), (1, 4, 8, 8), (3,)])
@@ -665,3 +693,44 @@ def test_linear_layers_gather_too() -> None:
 
     assert isinstance(small.head[1], GatheredLinear)
     assert small.head[1].inputs.tolist() == [1, 2, 3, 4, 6, 8, 9, 10, 11]
+
+
+class CountsOnFour(nn.Module):
+    """Its code says how many channels there are: the first four of eight go one way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 3), nn.Conv2d(4, 3, 1), nn.Conv2d(4, 3, 1)
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, other = torch.relu(self.a(x)).split([4, 4], 1)
+        return self.fc(torch.cat([self.b(one), self.c(other)], 1).mean((2, 3)))
+
+
+def test_layers_gather_where_code_counts_on_numbers_of_channels() -> None:
+    network = unsettle(carry(CountsOnFour()))
+    mask = ps.prune(network, "connection", rate=0.5, layers=["b", "c"])
+
+    small = ps.compact(network, mask)
+
+    assert (small.a.out_channels, small.b.in_channels, small.c.in_channels) == (8, 2, 2)
+    assert (
+        difference(outputs(small, some_images(SIDE)), outputs(masked(network, mask), some_images(SIDE)))
+        < 1e-12
+    )
+    with pytest.raises(PrunescopeError, match="the smaller network does not run"):
+        ps.compact(network, ps.prune(network, "filter", rate=0.5, layers=["a"]))
+
+
+def test_connections_of_shufflenet() -> None:
+    network = ps.open_network("torchvision/shufflenet_v2_x0_5", classes=10, preprocess=ps.Preprocess(crop=40))
+    grouped = [name for name, layer in find_layers(network).items() if layer.groups > 1]
+    mask = ps.prune(unsettle(network), "connection", rate=0.6, spare=grouped)
+
+    small = ps.compact(network, mask)
+
+    assert weights(small) < 0.8 * weights(network)
+    assert (
+        difference(outputs(small, some_images(40)), outputs(masked(network, mask), some_images(40))) < 1e-12
+    )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import prunescope as ps
-from oracles.channels import SIDE, TOYS, Concat, Toy, carry, cut
+from oracles.channels import SIDE, TOYS, Concat, Stretch, Toy, carry, cut
 from oracles.counting import Reached, by_gradient, by_zeroing, silence
 from prunescope.networks.layers import find_layers
 from prunescope.pruning.counting import Count
@@ -260,3 +260,10 @@ def test_the_network_is_given_back_as_it_was() -> None:
 
 def fail(*_: object) -> None:
     raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_slopes_of_any_type(dtype: torch.dtype) -> None:
+    network = carry(Stretch())
+
+    assert ps.count(copy.deepcopy(network).to(dtype)).unreachable == ps.count(network).unreachable

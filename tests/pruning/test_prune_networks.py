@@ -220,6 +220,16 @@ def test_what_cannot_be_pruned_is_said(
         ps.prune(toy, granularity, rate=0.5, **arguments)
 
 
+@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.spectral_norm])
+def test_a_weight_that_is_computed_from_others_is_refused(toy: nn.Module, norm: Any) -> None:
+    norm(toy.b)
+
+    with pytest.raises(PrunescopeError, match=r"^b: its weight is computed from others"):
+        ps.prune(toy, "weight", rate=0.5)
+
+    assert "b.weight" not in ps.prune(toy, "weight", rate=0.5, spare=["b"]).keep
+
+
 def test_a_damaged_network_is_refused(toy: nn.Module) -> None:
     toy.c.weight.data[0, 0, 0, 0] = float("nan")
 

@@ -120,9 +120,10 @@ def map_channels(
         example: (1, 3, height, width); by default one image of the network's own size.
         auxiliary: whether heads that only training uses are followed too; with `layers`, those among them are.
     """
-    example = example_input(network) if example is None else torch.zeros_like(example[:1])
-    layers = layers or find_layers(network, example, auxiliary=auxiliary)
-    return _Painting(network, layers, example).run()
+    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has turned off
+        example = example_input(network) if example is None else torch.zeros_like(example[:1])
+        layers = layers or find_layers(network, example, auxiliary=auxiliary)
+        return _Painting(network, layers, example).run()
 
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -221,8 +222,7 @@ class _Painting:
 
         def paint(x: torch.Tensor) -> torch.Tensor:
             read = self.recognise(gathered(layer.module, x), dim=_channel_dim(layer))
-            seen = self.map.reads.get(layer.name)
-            self.map.reads[layer.name] = read if seen is None else torch.where(seen == read, read, -1)
+            self.note(self.map.reads, layer.name, read)
             return fill(colours)
 
         return paint
@@ -241,12 +241,22 @@ class _Painting:
         found = self.map.slopes if _has_slopes(module) else self.map.norms
 
         def look(x: torch.Tensor) -> torch.Tensor:
-            found[name] = read = self.recognise(x, dim=1)
+            read = self.recognise(x, dim=1)
+            self.note(found, name, read)
             if getattr(module, "weight", None) is None:
                 self.fix(read, f"followed by {name}, which has no scale and shift to remove")
             return x
 
         return look
+
+    def note(self, found: dict[str, torch.Tensor], name: str, read: torch.Tensor) -> None:
+        """Note what a module reads; what it reads in the same place on different calls is tied."""
+        seen = found.setdefault(name, read)
+        known = (seen >= 0) & (read >= 0)
+        self.ties.append((seen[known], read[known]))
+        for numbers in (seen[~known], read[~known]):
+            self.fix(numbers, f"read by {name}, which reads something else in its place as well")
+        found[name] = torch.where(known, seen, -1)
 
     def mixer(self, name: str) -> Forward:
         def mix(x: torch.Tensor) -> torch.Tensor:
@@ -363,6 +373,8 @@ class _Painting:
         numbers, index = reads.unique(return_inverse=True)
         sample = torch.zeros_like(numbers).scatter_(0, index, torch.arange(len(reads), device=reads.device))
         sample, numbers = sample[numbers >= 0], numbers[numbers >= 0]
+        if not len(numbers):
+            return
         belongs, _ = self.belonging(shown[sample], pushes)
         gates = (belongs >= 0).nonzero().squeeze(1)
         self.ties.append((gates, numbers[belongs[gates]]))
@@ -387,6 +399,7 @@ class _Painting:
 
             return look
 
+        self.example = self.draw(*self.example.shape)  # which may be added to channels
         self.pass_through(erase, lambda name, module: lambda x: x)
 
     def settle(self) -> None:
@@ -396,6 +409,12 @@ class _Painting:
                 self.tie_grouped(name, layer)
         self.map.together = _joined(self.map.count, self.ties)
         self.ties.clear()
+        for name in self.layers:
+            groups = self.map.together[self.map.numbers(name)]
+            if len(groups) > 1 and (groups == groups[0]).all() and name not in self.map.logits:
+                self.map.fixed.setdefault(
+                    name, "its channels are mixed with each other, and go all or not at all"
+                )
         for pool in self.map.partners():
             stays = [name for name in pool if name in self.map.logits or name in self.map.fixed]
             if len(pool) > 1 and stays:

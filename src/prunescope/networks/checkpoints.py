@@ -167,6 +167,7 @@ def write_whole(content: bytes, path: Path) -> None:
         draft.write_bytes(content)
         draft.replace(path)
     except OSError as error:
+        raise describe_os_error(error, f"writing {path}") from error
+    finally:  # also where somebody interrupts
         with contextlib.suppress(OSError):
             draft.unlink()
-        raise describe_os_error(error, f"writing {path}") from error

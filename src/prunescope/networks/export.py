@@ -20,7 +20,8 @@ import torch
 from torch import nn
 from torch.jit._trace import TracerWarning
 
-from prunescope.errors import PrunescopeError, describe_os_error, did_you_mean
+from prunescope.errors import PrunescopeError, did_you_mean
+from prunescope.networks.checkpoints import write_whole
 from prunescope.networks.network import evaluating, example_input
 from prunescope.networks.preprocess import Preprocess
 
@@ -61,7 +62,7 @@ def export(
         if dynamic_batch and len(example) == 1:
             example = example.repeat(2, 1, 1, 1)  # a batch of 1 would be taken for a constant
         content = _FORMATS[path.suffix](network, example, dynamic_batch, path)
-    _write(content, path)
+    write_whole(content, path)
 
 
 def require_deploy(*packages: str) -> None:
@@ -217,17 +218,6 @@ def _quiet() -> Iterator[None]:
 
 def _description(preprocess: Preprocess) -> str:
     return json.dumps({"preprocess": preprocess.model_dump(mode="json")})
-
-
-def _write(content: bytes, path: Path) -> None:
-    draft = path.with_name(f".{path.name}")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise describe_os_error(error, f"writing {path}") from error
 
 
 _FORMATS: dict[str, Callable[[nn.Module, torch.Tensor, bool, Path], bytes]] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.func import functional_call
 
 from prunescope.errors import PrunescopeError, did_you_mean
-from prunescope.networks.network import evaluating, example_input
+from prunescope.networks.network import evaluating, example_input, logits_of
 
 Prunable = nn.Conv2d | nn.Linear
 
@@ -73,6 +74,7 @@ def find_layers(
         PrunescopeError: the network does not take the example, has no layer, or carries attached masks.
     """
     refuse_attached_masks(network)
+    _refuse_compiled(network)
     example = example_input(network) if example is None else example[:1]
     names = {module: name for name, module in network.named_modules() if isinstance(module, Prunable)}
     shapes = used = _shapes_put_out(network, list(names), example, training=False)
@@ -104,7 +106,7 @@ def _shapes_put_out(
     try:
         with evaluating(network):
             network.training = training  # of the network alone: dropout and batch norms go on as in eval
-            run_for_shapes(network, example, shapes.clear)
+            logits_of(run_for_shapes(network, example, shapes.clear))
     except (RuntimeError, ValueError, IndexError) as error:
         what = "the auxiliary heads, which only training uses, do" if training else "the network does"
         raise PrunescopeError(
@@ -117,18 +119,20 @@ def _shapes_put_out(
     return shapes
 
 
-def run_for_shapes(network: nn.Module, example: torch.Tensor, forget: Callable[[], None]) -> None:
-    """Run the network without arithmetic, on tensors that have a shape and no values, or else for real.
+def run_for_shapes(network: nn.Module, example: torch.Tensor, forget: Callable[[], None]) -> Any:
+    """Return what the network puts out, run on tensors that have a shape and no values, or else for real.
 
     Args:
         forget: called before the latter, with hooks having noted part of the former.
     """
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     try:
-        functional_call(network, {name: t.to("meta") for name, t in tensors.items()}, example.to("meta"))
+        return functional_call(
+            network, {name: t.to("meta") for name, t in tensors.items()}, example.to("meta")
+        )
     except Exception:  # a forward pass that looks at values, or makes tensors of its own on the CPU
         forget()
-        network(example)
+        return network(example)
 
 
 def matching(patterns: Sequence[str], names: Iterable[str], of: str = "the network") -> list[str]:
@@ -146,10 +150,20 @@ def matching(patterns: Sequence[str], names: Iterable[str], of: str = "the netwo
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
+def _refuse_compiled(network: nn.Module) -> None:
+    """Raise `PrunescopeError` if a module is compiled, so that what runs is no longer what its code says."""
+    for name, module in network.named_modules():
+        if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
+            raise PrunescopeError(
+                f"{name or 'the network'} is compiled: give the network as it was before torch.compile, and compile "
+                "it afterwards"
+            )
+
+
 def refuse_attached_masks(network: nn.Module) -> None:
     """Raise `PrunescopeError` if a layer still carries a mask of `torch.nn.utils.prune`."""
     for name, module in network.named_modules():
-        if hasattr(module, "weight_orig"):
+        if hasattr(module, "weight_orig") and hasattr(module, "weight_mask"):
             raise PrunescopeError(
                 f"{name} carries a mask of torch.nn.utils.prune: make it permanent first with "
                 "torch.nn.utils.prune.remove(module, 'weight')"

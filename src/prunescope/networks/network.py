@@ -185,6 +185,24 @@ def example_input(network: nn.Module) -> torch.Tensor:
     return torch.zeros(1, 3, crop, crop, device=weight.device, dtype=weight.dtype)
 
 
+def logits_of(output: Any) -> torch.Tensor:
+    """Return the logits in what a network put out: a tensor, or the first of several (auxiliary heads follow).
+
+    Raises:
+        PrunescopeError: there are none.
+    """
+    try:
+        logits = output if isinstance(output, torch.Tensor) else output[0]
+    except (TypeError, KeyError, IndexError):
+        logits = None
+    if not isinstance(logits, torch.Tensor):
+        raise PrunescopeError(
+            f"the network puts out a {type(output).__name__}, expected its logits, or a tuple that starts with them: "
+            "wrap it in a module that returns them"
+        )
+    return logits
+
+
 def resolve(path: str | Path, data: Path | None) -> Path:
     """Return `path` itself if absolute, or else taken from `data` (default: the current folder)."""
     return Path(data or Path(), Path(path).expanduser())

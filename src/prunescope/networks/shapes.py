@@ -25,7 +25,7 @@ class GatheredConv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(images, channels, h, w) to (images, out_channels, h', w')."""
-        return super().forward(x.index_select(1, self.inputs))
+        return super().forward(_channels(x, self.inputs))
 
 
 class GatheredLinear(nn.Linear):
@@ -36,6 +36,17 @@ class GatheredLinear(nn.Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, entries) to (…, out_features)."""
         return super().forward(x.index_select(-1, self.inputs))
+
+
+def _channels(x: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Return the channels `inputs` of (images, channels, h, w), in its memory format.
+
+    In channels-last order, `index_select` takes three to eight times as long as a gather from every pixel.
+    """
+    if x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last):
+        return x.index_select(1, inputs)
+    pixels = x.permute(0, 2, 3, 1)
+    return pixels.gather(-1, inputs.expand(*pixels.shape[:-1], -1)).permute(0, 3, 1, 2)
 
 
 def gathered(module: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -25,8 +25,14 @@ from prunescope.networks.shapes import (
     ungather,
     units_of,
 )
-from prunescope.pruning.equality import in_double, outputs_of, random_image, refuse_other_outputs
-from prunescope.pruning.granularity import CONNECTION, FILTER
+from prunescope.pruning.equality import (
+    OtherOutputs,
+    in_double,
+    outputs_of,
+    random_image,
+    refuse_other_outputs,
+)
+from prunescope.pruning.granularity import CONNECTION, FILTER, GRANULARITIES
 from prunescope.pruning.leaving import Leaving, find_leaving
 from prunescope.pruning.masks import Mask
 from prunescope.pruning.unremoved import refuse_unremoved
@@ -54,7 +60,8 @@ def compact(network: nn.Module, mask: Mask | None = None, example: torch.Tensor 
 
     Filters that are always 0, or that nothing reads, leave the tensors, with the channels of batch norms behind
     them and the inputs that read them; each layer keeps at least one. Where connections were removed, a layer
-    gathers the inputs that it still reads, and has no weights for the others. Before it is returned, the copy is
+    gathers the inputs that it still reads, and has no weights for the others; where the network's code counts on
+    numbers of channels (ShuffleNet), that is all that is done for connections. Before it is returned, the copy is
     compared with the masked network in float64 on a random image, auxiliary heads included.
 
     The copy is in the same mode, on the same device, of the same type, trained or frozen as the network was. It
@@ -74,13 +81,28 @@ def compact(network: nn.Module, mask: Mask | None = None, example: torch.Tensor 
             f"a mask by {mask.granularity} leaves no channel to take out, so nothing can get faster: save the "
             "masked network packed instead, ps.save_network(network, path, pack=True)"
         )
+    if mask is not None:
+        _refuse_other_groups(network, mask)
     refuse_attached_masks(network)
     _refuse_nan(network)
     example = example_input(network) if example is None else example
+    try:
+        return _smaller(network, mask, example)
+    except OtherOutputs:  # code that counts on numbers of channels
+        if mask is None or mask.granularity != CONNECTION.name:
+            raise
+        return _smaller(network, mask, example, filters_leave=False)
+
+
+def _smaller(
+    network: nn.Module, mask: Mask | None, example: torch.Tensor, filters_leave: bool = True
+) -> nn.Module:
+    """Return the smaller copy; with `filters_leave` false, layers gather what they read, and no channel leaves."""
     smaller = _masked(network, mask)
     gathering = _stop_gathering(smaller, example)
     layers = find_layers(smaller, example, auxiliary=True)
     leaving = find_leaving(smaller, layers, map_channels(smaller, layers, example=example))
+    leaving.leaves &= filters_leave
     may_gather = gathering if mask and mask.granularity == FILTER.name else layers
     cuts = {name: _cut_of(leaving, layer, name in may_gather) for name, layer in layers.items()}
     refuse_unremoved(leaving, {name: cut.inputs for name, cut in cuts.items()}, mask, gathering)
@@ -93,6 +115,17 @@ def compact(network: nn.Module, mask: Mask | None = None, example: torch.Tensor 
             refuse_other_outputs(smaller, lambda: _masked(network, mask), expected, image, filters)
         _carry_units(smaller, cuts)
     return smaller
+
+
+def _refuse_other_groups(network: nn.Module, mask: Mask) -> None:
+    """Raise if the mask of a weight is not by the granularity that it says."""
+    together = GRANULARITIES[mask.granularity].together
+    for name, (weight, keep) in zip(mask.keep, mask.pairs(network), strict=True):
+        expected = tuple(1 if dim in together else size for dim, size in enumerate(weight.shape))
+        if weight.ndim > 1 and keep.shape != expected:
+            raise PrunescopeError(
+                f"the mask of {name} is {tuple(keep.shape)}, expected {expected} of one by {mask.granularity}"
+            )
 
 
 def _refuse_nan(network: nn.Module) -> None:

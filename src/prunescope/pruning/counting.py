@@ -12,7 +12,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear  # what nn.M
 
 from prunescope.networks.channels import NORMS_PER_CHANNEL, replaced_forward
 from prunescope.networks.layers import Layer, find_layers
-from prunescope.networks.network import evaluating, example_input
+from prunescope.networks.network import evaluating, example_input, logits_of
 from prunescope.networks.shapes import gathered
 
 
@@ -195,11 +195,17 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
             forwards[module] = _across_channels
         elif isinstance(module, nn.MultiheadAttention):
             forwards[module] = _attention
-    with evaluating(network), torch.enable_grad(), replaced_forward(forwards):
+        elif isinstance(module, nn.PReLU):
+            forwards[module] = lambda x: x  # as for the positive probe, whatever the type of its slopes
+    with (
+        evaluating(network),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        replaced_forward(forwards),
+    ):
         image = example_input(network)
         image = (torch.rand(image.shape, generator=generator) + 0.5).to(device).requires_grad_()
-        output = network(image)
-        logits = output if isinstance(output, torch.Tensor) else output[0]
+        logits = logits_of(network(image))
         (logits * (torch.rand(logits.shape, generator=generator) + 0.5).to(device)).sum().backward(
             inputs=[image]
         )

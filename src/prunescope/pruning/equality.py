@@ -15,6 +15,10 @@ TOLERANCE = 1e-9  # of the largest |logit|; what rounding leaves is below 1e-12
 _DOES_NOT_RUN = (RuntimeError, TypeError, ValueError, IndexError)
 
 
+class OtherOutputs(PrunescopeError):
+    """The smaller network does not run, or computes something else."""
+
+
 @contextmanager
 def in_double(network: nn.Module) -> Iterator[None]:
     """Compute in float64 for a while; what is float32 or less comes back exactly."""
@@ -60,7 +64,7 @@ def refuse_other_outputs(
         kept: layer to the channels, (kept,) int64, that it still has.
 
     Raises:
-        PrunescopeError: names the first layer that computes something else.
+        OtherOutputs: names the first layer that computes something else.
     """
     heads = len(expected) > 1
     entered: list[str] = []
@@ -71,7 +75,7 @@ def refuse_other_outputs(
     try:
         found = outputs_of(smaller, image, heads)
     except _DOES_NOT_RUN as error:
-        raise PrunescopeError(
+        raise OtherOutputs(
             f"the smaller network does not run ({str(error).splitlines()[0]}, in {entered[-1]!r}): the code of "
             f"{type(smaller).__name__} relies on numbers of channels, so spare the layers before that one"
         ) from error
@@ -80,7 +84,7 @@ def refuse_other_outputs(
             hook.remove()
     if not all(_close(one, other) for one, other in zip(found, expected, strict=True)):
         where = _first_difference(smaller, masked().double(), image, kept, heads)
-        raise PrunescopeError(
+        raise OtherOutputs(
             f"the smaller network computes something else than the masked one, from {where} on: channels are "
             "used in a way that could not be followed, so spare the layers before that one"
         )

@@ -16,7 +16,8 @@ from safetensors.numpy import save
 from torch import nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
-from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.errors import PrunescopeError
+from prunescope.networks.checkpoints import write_whole
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,7 @@ class Mask:
             "rates": json.dumps(self.rates),
             "shapes": json.dumps({name: list(keep.shape) for name, keep in self.keep.items()}),
         }
-        try:
-            path.write_bytes(save(bits, metadata=header))
-        except OSError as error:
-            raise describe_os_error(error, f"writing {path}") from error
+        write_whole(save(bits, metadata=header), path)
 
     @classmethod
     def load(cls, path: Path) -> Mask:

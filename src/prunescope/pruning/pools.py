@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from prunescope.networks.layers import Layer
 
 @dataclass(frozen=True)
 class Pool:
-    """Layers that channels tie together; a layer that is tied to no other is a pool of its own.
+    """Layers that channels tie together, or one layer that has channels tied to each other (as a chunk's halves).
 
     Attributes:
         groups: layer to int64, (out, 1, 1, 1) or for a linear layer (out, 1): which of the pool's groups each
@@ -40,18 +41,29 @@ class Pool:
             total.index_add_(0, groups.flatten().to(total.device), values[layer].flatten())
         return total
 
+    def best(self, scores: torch.Tensor, removed: torch.Tensor | None, least: int) -> torch.Tensor:
+        """Return the groups, (count,) bool, in which each of its layers has its `least` best filters that are left."""
+        left = scores if removed is None else scores.masked_fill(removed, -math.inf)
+        best = torch.zeros_like(left, dtype=torch.bool)
+        for groups in self.groups.values():
+            own = groups.flatten().to(left.device)
+            best[own[left[own].topk(min(least, len(own))).indices]] = True
+        return best
+
     def spread(self, values: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return for each layer what (count,) says of its filters."""
         return {layer: values[groups.to(values.device)] for layer, groups in self.groups.items()}
 
 
 def tied_pools(layers: Mapping[str, Layer], channels: ChannelMap) -> list[Pool]:
-    """Return the pools of two and more layers among `layers`; all partners of a layer have to be among them."""
+    """Return the pools of channels that are tied among `layers`; all partners of a layer have to be among them."""
     pools = []
     for names in channels.partners():
-        if len(names) > 1 and layers.keys() >= set(names):
+        if layers.keys() >= set(names):
             together = [channels.together[channels.numbers(name)] for name in names]
             found, index = torch.cat(together).unique(return_inverse=True)
+            if len(found) == len(index):
+                continue
             groups = {
                 name: part.view(-1, *[1] * (len(layers[name].weight_shape) - 1))
                 for name, part in zip(names, index.split([len(part) for part in together]), strict=True)

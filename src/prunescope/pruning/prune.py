@@ -58,8 +58,9 @@ def prune(
         min_left: groups that each layer keeps at least; 0 takes what the rate says.
         allow_empty_layers: with `min_left=0`, whether a layer may lose all its weights.
         rounding: how rate * groups becomes a number; "round" is half to even, as torch does.
-        round_to: for filters and connections, each layer keeps the nearest multiple of it (8 suits most
-            processors), so that the rate is met roughly; layers with fewer channels keep them all.
+        round_to: for filters and connections, each layer (layers that are tied: their groups) keeps the nearest
+            multiple of it, so that the rate is met roughly; layers with fewer keep them all. 8 suits most
+            processors.
         seed: for random scores and for ties.
 
     Raises:
@@ -68,6 +69,10 @@ def prune(
     if not 0 <= rate < 1:
         raise PrunescopeError(f"rate {rate} is impossible: it is the fraction removed, from 0 up to below 1")
     kind = GRANULARITIES[granularity]
+    if previous is not None and previous.granularity != granularity:
+        raise PrunescopeError(
+            f"the previous mask is by {previous.granularity}; rounds of one schedule share one granularity"
+        )
     if round_to < 1 or (round_to > 1 and not kind.together):
         raise PrunescopeError(
             f"round_to {round_to} is impossible: a number of channels, 1 for single weights"
@@ -83,12 +88,17 @@ def prune(
     removed = None
     if previous is not None:
         removed = merge({name: _removed(previous, name, scores[name]) for name in chosen}, pools)
+    merged = merge(scores, pools)
     keep = select(
-        merge(scores, pools),
+        merged,
         rate,
         scope,
         generator,
         removed=removed,
+        staying={
+            pool.name: pool.best(merged[pool.name], removed[pool.name] if removed else None, min_left)
+            for pool in pools
+        },
         normalise=normalise,
         min_left=min_left,
         rounding=rounding,
@@ -130,6 +140,12 @@ def choose_layers(
             )
         spared |= channels.logits
     names = [name for name in wanted if name not in spared]
+    for name in names:
+        if "weight" not in layers[name].module._parameters:
+            raise PrunescopeError(
+                f"{name}: its weight is computed from others (a parametrization, weight or spectral norm), and would "
+                "come back: make it permanent first, or spare the layer"
+            )
     refused = {name: why for name in names if (why := granularity.why_not(layers[name]))}
     if channels and norm == "remove":
         if patterns is None:
@@ -183,7 +199,8 @@ def _removed(previous: Mask, layer: str, scores: torch.Tensor) -> torch.Tensor:
     removed = previous.removed(layer).to(scores.device)
     if removed.shape != scores.shape:
         raise PrunescopeError(
-            f"the previous mask is by {previous.granularity}; rounds of one schedule share one granularity"
+            f"the previous mask is for another network: that of {layer} is {tuple(removed.shape)}, "
+            f"expected {tuple(scores.shape)}"
         )
     return removed
 

@@ -27,6 +27,7 @@ def select(
     generator: torch.Generator,
     *,
     removed: Mapping[str, torch.Tensor] | None = None,
+    staying: Mapping[str, torch.Tensor] | None = None,
     normalise: Normalise = "none",
     min_left: int = 1,
     rounding: Rounding = "round",
@@ -40,6 +41,7 @@ def select(
         scope: "layer", the same rate in each layer; "global", one threshold over all.
         generator: breaks ties, at random.
         removed: layer to the groups (bool) that were removed before and stay removed.
+        staying: layer to the groups (bool) that stay whatever their score, unless they are removed already.
         normalise: in global scope, divide a layer's scores by their "mean", or by their sum ("layer").
         min_left: groups that each layer keeps at least.
         rounding: how rate * groups becomes a number of groups; "round" is Python's, half to even.
@@ -56,21 +58,26 @@ def select(
         for name, values in scores.items()
     }
     pool = list(ranked.values())
+    least = dict.fromkeys(ranked, min_left)
+    for name, stay in (staying or {}).items():
+        ranked[name].masked_fill_(stay & (ranked[name] > _REMOVED), math.inf)
+        least[name] = max(min_left, int(stay.sum()))
     if scope == "layer":
+        gone = {name: count(rate * values.numel()) for name, values in ranked.items()}
         keeps = [
-            _keep([values], _rounded(count(rate * values.numel()), values, min_left, round_to), generator)[0]
-            for values in pool
+            _keep([values], _rounded(gone[name], values, least[name], round_to), generator)[0]
+            for name, values in ranked.items()
         ]
     else:
         for values in pool:
             _protect(values, min_left)
         total = sum(values.numel() for values in pool)
-        keeps = _keep(pool, min(count(rate * total), total - min_left * len(pool)), generator)
+        keeps = _keep(pool, min(count(rate * total), total - sum(least.values())), generator)
         if round_to > 1:
             removed_now = [keep.numel() - int(keep.count_nonzero()) for keep in keeps]
             keeps = [
-                _keep([values], _rounded(gone, values, min_left, round_to), generator)[0]
-                for values, gone in zip(pool, removed_now, strict=True)
+                _keep([values], _rounded(taken, values, least[name], round_to), generator)[0]
+                for (name, values), taken in zip(ranked.items(), removed_now, strict=True)
             ]
     if removed:  # also where more was removed before than is asked for now
         keeps = [keep & ~removed[name] for name, keep in zip(ranked, keeps, strict=True)]
