@@ -219,6 +219,7 @@ def test_what_is_read_is_not_overwritten(
             prunescope("compact", pruned, "--out", out), f"--out {out} would overwrite what it is made from"
         )
     refused(prunescope("compact", NAME, "--weights", pruned, "--out", pruned), "would overwrite")
+    refused(prunescope("prune", pruned, "--rate", 0.5, "--out", pruned), "would overwrite")
     assert pruned.read_bytes() == before
 
 

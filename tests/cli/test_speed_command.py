@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -54,6 +55,7 @@ def test_the_mask_beside_a_saved_network_is_used(place: Path, prunescope: Callab
     assert list(table["variant"]) == ["dense", "masked", "compact"]
 
 
+@pytest.mark.skipif(os.cpu_count() == 1, reason="two threads need two processors")
 def test_a_dense_network(prunescope: Callable[..., Called]) -> None:
     called = prunescope("speed", NAME, "--batch", 1, "--runtime", "pytorch", "--rounds", 1, "--threads", 2)
     assert called.code == 0
@@ -67,6 +69,7 @@ def test_a_dense_network(prunescope: Callable[..., Called]) -> None:
     ("options", "expected"),
     [
         (("--runtime", "pytorhc"), "error: no runtime 'pytorhc' (did you mean 'pytorch'?); known: "),
+        (("--threads", 10**6), "error: threads: 1000000 on a machine of"),
         (("--batch", 0), "error: a batch of 0 is impossible"),
         (("--batch", 4, "--batch", 4), "error: batches: 4 is given twice"),
         (("--mask", "none.safetensors"), "error: no mask file 'none.safetensors'"),
@@ -81,10 +84,32 @@ def test_mistakes(options: tuple[object, ...], expected: str, prunescope: Callab
 def test_the_mask_of_another_network(place: Path, prunescope: Callable[..., Called]) -> None:
     called = prunescope("speed", "torchvision/squeezenet1_1", "--mask", place / "weights.mask.safetensors")
     assert (called.code, called.out) == (1, "")
-    assert called.err.startswith("error: the mask is for another network: this one has no")
+    assert "weights.mask.safetensors: the mask is for another network: this one has no" in called.err
+    assert called.err.endswith("move it away, or name the right one with --mask\n")
 
 
 def test_without_the_extra(prunescope: Callable[..., Called], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     called = prunescope("speed", NAME, "--runtime", "onnxruntime")
     assert called.err == 'error: onnxruntime is not installed: pip install "prunescope[deploy]"\n'
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_what_was_measured_is_shown_even_if_the_csv_cannot_be_written(
+    prunescope: Callable[..., Called],
+) -> None:
+    called = prunescope(
+        "speed", NAME, "--batch", 1, "--runtime", "pytorch", "--rounds", 1, "--csv", "/dev/full"
+    )
+    assert called.code == 1
+    assert [row[2] for row in rows(called)[:1]] == ["dense"]
+    assert called.err.startswith("error: no room left on the disk while writing /dev/full")
+
+
+def test_ctrl_c_promises_nothing(prunescope: Callable[..., Called], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("prunescope.measures.speed.speed", interrupt)
+    called = prunescope("speed", NAME)
+    assert (called.code, called.err.strip()) == (130, "stopped")

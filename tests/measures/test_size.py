@@ -125,6 +125,19 @@ def test_of_what_cannot_be_compacted_nothing_leaves(granularity: str) -> None:
     assert scores["file_bytes_compact_zstd"] == scores["file_bytes_zstd"]
 
 
+def test_what_grew_back_is_not_removed_again() -> None:
+    keep = torch.tensor([True, False]).view(2, 1, 1, 1)
+    network, mask = Toy(), Mask({"a.weight": keep}, "filter", {"a": 0.5})
+    mask.apply(network)
+    with torch.no_grad():
+        network.a.weight[1, 0] = 0.25  # 9 of the 27 weights removed
+    tables = measure_size(Subject(network.eval(), NO_IMAGES, named_images(), mask), SizeSettings())
+    scores = dict(zip(tables["scores"]["metric"], tables["scores"]["value"], strict=True))
+    assert scores["held"] == pytest.approx(18 / 27)
+    assert scores["weights_compact"] == scores["weights"] == 72
+    assert scores["macs_compact"] == scores["macs_dense"]
+
+
 def test_a_file_without_its_zeros() -> None:
     network = open_network("prunescope/sprig", weights="SCENES_V1")
     mask = prune(network, "weight", rate=0.9, scope="global")

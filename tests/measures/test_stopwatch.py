@@ -50,6 +50,14 @@ def test_times_are_those_of_one_pass_after_the_warm_up(clock: Clock) -> None:
     np.testing.assert_allclose(times["quick"].wall, [0.001] * 4)
 
 
+def test_every_single_pass_is_kept(clock: Clock) -> None:
+    warm_up, turn = [0.1, 0.004], [0.004, 0.008, 0.012, 0.004, 0.016]
+    times = interleaved({"uneven": clock.work("a", *warm_up, *turn)}, rounds=1)["uneven"]
+    np.testing.assert_allclose(times.passes, turn)
+    np.testing.assert_allclose(times.wall, [0.0088])
+    np.testing.assert_allclose(times.cpu, [0.0044])
+
+
 def test_a_quick_pass_is_repeated_until_a_timing_is_long_enough(clock: Clock) -> None:
     interleaved({"quick": clock.work("quick", 0.003), "slow": clock.work("slow", 0.5)}, rounds=2)
     warm_up = {"quick": 34, "slow": 2}  # .1 s, and at least two

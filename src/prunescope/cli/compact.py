@@ -31,17 +31,16 @@ def compact(
     Without a mask, channels whose weights are all zero leave. Where single weights were removed nothing can leave;
     the file is then packed instead: a bit a weight, and the weights that are not 0.
     """
-    from prunescope.cli.files import check_out, find_mask, make_folder
+    from prunescope.cli.files import check_out, find_mask, load_mask, make_folder
     from prunescope.networks.network import open_network, resolve, save_network
     from prunescope.pruning.compaction import compact as make_compact
     from prunescope.pruning.granularity import WEIGHT
-    from prunescope.pruning.masks import Mask
 
     file = find_mask(mask, network, data)
     inputs = [resolve(name, data) for name in (network, weights, file) if name]
     check_out(out, *inputs)
     opened = open_network(network, weights, classes, data=data)
-    removed = Mask.load(file) if file else None
+    removed = load_mask(file, opened) if file else None
     if removed:
         removed.apply(opened)
     single = removed is not None and removed.granularity == WEIGHT.name

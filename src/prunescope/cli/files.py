@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prunescope.errors import PrunescopeError, describe_os_error
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from prunescope.pruning.masks import Mask
 
 MASK_SUFFIX = ".mask.safetensors"
 
@@ -20,6 +26,18 @@ def find_mask(mask: Path | None, network: str, data: Path | None) -> Path | None
         return path
     beside = resolve(network, data).with_suffix(MASK_SUFFIX)
     return beside if is_file_name(network) and beside.is_file() else None
+
+
+def load_mask(path: Path, network: nn.Module) -> Mask:
+    """Read the mask of a network; one of another network is refused by its file's name."""
+    from prunescope.pruning.masks import Mask
+
+    mask = Mask.load(path)
+    try:
+        list(mask.pairs(network))
+    except PrunescopeError as error:
+        raise PrunescopeError(f"{path}: {error}; move it away, or name the right one with --mask") from error
+    return mask
 
 
 def check_out(out: Path, *inputs: Path) -> None:

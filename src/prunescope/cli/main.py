@@ -43,6 +43,9 @@ app.add_typer(concepts.concepts, name="concepts")
 app.command("schema")(schema.schema)
 
 INTERRUPTED = 130
+WHOLE_OR_NOT = {"layers", "prune", "compact", "export", "speed"}  # commands that keep nothing half done
+
+_KEPT = "; what was finished is kept, and the same command goes on from there"
 
 
 def run() -> None:
@@ -54,9 +57,8 @@ def run() -> None:
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # which is how typer ends after Ctrl-C
-            typer.echo(
-                "\nstopped; what was finished is kept, and the same command goes on from there", err=True
-            )
+            kept = "" if WHOLE_OR_NOT & set(sys.argv[1:2]) else _KEPT
+            typer.echo(f"\nstopped{kept}", err=True)
         raise
     except BrokenPipeError:  # the reader of our output has gone, say `| head`
         sys.stderr.close()

@@ -38,11 +38,11 @@ def prune(
     """Prune a network once; save it, with its mask beside it, and say what is left."""
     from prunescope.cli.files import MASK_SUFFIX, check_out, make_folder
     from prunescope.errors import PrunescopeError, did_you_mean
-    from prunescope.networks.network import open_network, save_network
+    from prunescope.networks.network import open_network, resolve, save_network
     from prunescope.pruning.counting import count
     from prunescope.pruning.prune import prune as make_mask
 
-    check_out(out)
+    check_out(out, *[resolve(name, data) for name in (network, weights) if name])
     for option, given, known in (
         ("--scope", scope, ("layer", "global")),
         ("--norm", norm, ("remove", "keep")),

@@ -45,26 +45,22 @@ def speed(
     """Time a network dense, masked and compact, taking turns, and say what the mask bought."""
     from rich.console import Console
 
-    from prunescope.cli.files import find_mask
+    from prunescope.cli.files import find_mask, load_mask, make_folder
     from prunescope.errors import describe_os_error
     from prunescope.measures.speed import SpeedSettings, check_settings
     from prunescope.measures.speed import speed as measure
     from prunescope.networks.network import open_network
-    from prunescope.pruning.masks import Mask
     from prunescope.report.speed_words import speed_words
 
     given = {"runtimes": tuple(runtime or ()), "batches": tuple(batch or ())}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value}
     chosen |= {"rounds": rounds, "threads": threads}
     check_settings(SpeedSettings.chosen(**chosen))  # before a network is opened
+    if csv:
+        make_folder(csv)
     opened = open_network(network, weights, classes, data=data)
     found = find_mask(mask, network, data)
-    table = measure(opened, Mask.load(found) if found else None, **chosen)
-    if csv:
-        try:
-            table.to_csv(csv, index=False)
-        except OSError as error:
-            raise describe_os_error(error, f"writing {csv}") from error
+    table = measure(opened, load_mask(found, opened) if found else None, **chosen)
     console = Console(highlight=False)
     if not console.is_terminal:  # a pipe has no width to fit
         console = Console(highlight=False, width=200)
@@ -72,6 +68,11 @@ def speed(
     console.print(_conditions(table), soft_wrap=True)
     for sentence in speed_words(table):
         console.print(sentence, markup=False, soft_wrap=True)
+    if csv:
+        try:
+            table.to_csv(csv, index=False)
+        except OSError as error:
+            raise describe_os_error(error, f"writing {csv}") from error
 
 
 def _table(speed: pd.DataFrame) -> Table:

@@ -185,11 +185,11 @@ class OpenVino(Runtime):
             model = core.read_model(candidate.onnx, b"")
             model.reshape(list(images.shape))
             request = core.compile_model(model, "CPU", options).create_infer_request()
+            feed = np.ascontiguousarray(images.cpu().numpy())  # which knows no bfloat16
         except PrunescopeError:
             raise
         except Exception as error:
             raise PrunescopeError(f"OpenVINO cannot load it: {first_line(error)}") from error
-        feed = np.ascontiguousarray(images.cpu().numpy())
         return lambda: torch.from_numpy(request.infer([feed], share_inputs=True, share_outputs=True)[0])
 
 

@@ -14,6 +14,7 @@ from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Subj
 from prunescope.networks.checkpoints import to_bytes
 from prunescope.pruning.compaction import compact
 from prunescope.pruning.counting import Count, LayerCount, count
+from prunescope.pruning.granularity import WEIGHT
 
 
 class SizeSettings(MeasureSettings):
@@ -61,8 +62,11 @@ def _compact_scores(subject: Subject, counted: Count, masked: dict[str, float]) 
     """Return what is left where removed channels leave the tensors; of what cannot be compacted, nothing leaves."""
     files = masked
     if any(part.zeros for part in counted.layers.values()):
+        mask = subject.mask
+        if mask and mask.granularity != WEIGHT.name and mask.held(subject.network) < 1:
+            mask = None  # what grew back must not be removed again: what is still 0 decides
         with contextlib.suppress(PrunescopeError):
-            smaller = compact(subject.network, subject.mask)
+            smaller = compact(subject.network, mask)
             counted, files = count(smaller), _bytes(smaller)
     return {
         "weights_compact": counted.parameters,

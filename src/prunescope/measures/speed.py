@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import NoRoomError, PrunescopeError
 from prunescope.measures.intervals import median_interval
 from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Progress, Subject, Tables
 from prunescope.measures.peak_memory import peak_bytes
@@ -25,6 +26,7 @@ from prunescope.pruning.masks import Mask
 from prunescope.training.evaluation import logits_of
 
 TOLERANCE = 1e-3  # by which logits may differ from PyTorch's, of the largest: float32, added in another order
+ROUNDINGS = 16  # the same for coarser types, in steps of theirs
 
 
 class SpeedSettings(MeasureSettings):
@@ -51,13 +53,15 @@ def speed(
     Times are those of a batch, after a warm-up, without gradients, on random images of the network's size.
     Speed-ups are medians over rounds of the ratio within a round: of the process's CPU time with one thread on
     a CPU, which bears other work on the machine, and else of wall clock. Intervals are those of
-    `median_interval`, over rounds. A runtime whose logits are not PyTorch's has no times. The network is not changed.
+    `median_interval`, over rounds; median and p95 of times are over single passes, of which a quick network does
+    many in its turn. A runtime whose logits are not PyTorch's has no times. The network is not changed.
 
     Args:
         mask: what was pruned; None: whatever is 0.
         dense: the network before pruning. By default a copy whose removed weights are drawn anew. Compiled
             runtimes take the same time for it; max pooling in PyTorch itself branches on values, which made
             that copy of GoogLeNet 9 % slower than the real one, and the masked one, full of zeros, faster.
+            Of a compact network, its architecture with random weights.
         settings: fields of `SpeedSettings`.
 
     Returns:
@@ -86,8 +90,13 @@ def check_settings(settings: SpeedSettings, network: nn.Module | None = None) ->
     """Check what the settings ask for.
 
     Raises:
-        PrunescopeError: an unknown runtime, one that is not installed, a batch that is none or is given twice.
+        PrunescopeError: an unknown runtime, one that is not installed, a batch that is none or is given twice,
+            more threads than processors.
     """
+    if settings.threads > (processors := os.cpu_count() or 1):
+        raise PrunescopeError(
+            f"threads: {settings.threads} on a machine of {processors} processors only wait"
+        )
     for name in settings.runtimes:
         RUNTIMES[name].require()
     if wrong := [batch for batch in settings.batches if batch < 1]:
@@ -109,7 +118,8 @@ def _time(
     groups = [(name, batch) for name in settings.runtimes for batch in settings.batches]
     total = len(groups) * settings.rounds
     with computing_with(settings.threads), evaluating(network):
-        variants = variants_of(network, mask, dense, _random_images(network, 2, settings.seed))
+        with torch.enable_grad():  # gradients tell which channels additions and gates tie together
+            variants = variants_of(network, mask, dense, _random_images(network, 2, settings.seed))
         for number, (name, batch) in enumerate(groups):
             images = _random_images(network, batch, settings.seed)
             before = number * settings.rounds
@@ -165,15 +175,17 @@ class _Turns:
                 run = self.runtime.prepare(form.candidate, self.images, self.settings.threads)
                 _refuse_other_logits(run(), logits_of(form.candidate.network(self.images)), self.name)
                 passes[variant] = run
+            except NoRoomError:  # which says nothing about the network
+                raise
             except PrunescopeError as error:
                 self.why[variant] = str(error)
         return passes
 
     def _row(self, variant: str, times: Mapping[str, Times]) -> dict[str, Any]:
         form, batch = self.variants[variant], len(self.images)
-        wall = cpu = ratios = np.array([math.nan])
+        passes = cpu = ratios = np.array([math.nan])
         if variant in times:
-            wall, cpu = times[variant].wall, times[variant].cpu
+            passes, cpu = times[variant].passes, times[variant].cpu
             if "dense" in times:
                 ratios = getattr(times["dense"], self.clock) / getattr(times[variant], self.clock)
         low, high = median_interval(ratios)
@@ -184,9 +196,9 @@ class _Turns:
             "runtime": self.name,
             "batch": batch,
             "variant": variant,
-            "milliseconds": 1e3 * float(np.median(wall)),
-            "p95": 1e3 * float(np.quantile(wall, 0.95)),
-            "images_per_second": batch / float(np.median(wall)),
+            "milliseconds": 1e3 * float(np.median(passes)),
+            "p95": 1e3 * float(np.quantile(passes, 0.95)),
+            "images_per_second": batch / float(np.median(passes)),
             "cpu_milliseconds": 1e3 * float(np.median(cpu)),
             "speedup": float(np.median(ratios)),
             "low": low,
@@ -208,9 +220,9 @@ def _refuse_other_logits(given: torch.Tensor, expected: torch.Tensor, name: str)
     if not math.isfinite(largest):  # nothing to compare with: weights drawn at random can do that
         return
     off = float((given.cpu() - expected).abs().max())
-    if not off <= TOLERANCE * largest:
+    if not off <= max(TOLERANCE, ROUNDINGS * torch.finfo(expected.dtype).eps) * largest:
         raise PrunescopeError(
-            f"its logits in {name} are off by {off / largest:.1%} of the largest in PyTorch"
+            f"its logits in {name} are off by {off:.2g}, the largest in PyTorch is {largest:.2g}"
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from prunescope.networks.channels import NORMS_PER_CHANNEL
+from prunescope.networks.network import Origin, open_network, preprocess_of
 from prunescope.pruning.masks import Mask
 
 
@@ -28,6 +29,21 @@ def as_if_dense(network: nn.Module, mask: Mask | None, images: torch.Tensor) -> 
         for parameter, keep in mask.pairs(dense) if mask else _zeros(dense):
             _redraw(parameter, keep.expand_as(parameter).to(parameter.device), generator)
     _recalibrate(dense, images)
+    return dense
+
+
+def as_before_compaction(compact: nn.Module, images: torch.Tensor) -> nn.Module | None:
+    """Return the architecture that a compact network was made from, with random weights; None if it is not known.
+
+    Args:
+        images: (two or more images, 3, height, width), for its batch norms, on the network's device, in its type.
+    """
+    origin = getattr(compact, "origin", None)
+    if not isinstance(origin, Origin):
+        return None
+    preprocess = preprocess_of(compact)
+    dense = open_network(origin.name, classes=origin.classes, options=origin.options, preprocess=preprocess)
+    _recalibrate(dense.to(images), images)
     return dense
 
 

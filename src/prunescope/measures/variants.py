@@ -11,8 +11,9 @@ from torch import nn
 
 from prunescope.errors import PrunescopeError
 from prunescope.measures.runtimes import Candidate
-from prunescope.measures.stand_in import as_if_dense
+from prunescope.measures.stand_in import as_before_compaction, as_if_dense
 from prunescope.networks.layers import find_layers
+from prunescope.networks.shapes import units_of
 from prunescope.pruning.compaction import compact
 from prunescope.pruning.counting import count
 from prunescope.pruning.masks import Mask
@@ -36,25 +37,37 @@ def variants_of(
 ) -> dict[str, Variant]:
     """Return the forms of a network by name: "dense", "masked", "compact".
 
-    A network without mask and zeros is dense, and has no other form. One of other shapes than `dense` is the
-    compact form of it.
+    A network without mask and zeros is dense, and has no other form; unless it is compact already, or of other
+    shapes than `dense`: then it is the compact form, beside the dense network where that is known.
 
     Args:
         network: its removed weights are 0, unless they grew back.
-        dense: opens the network before pruning; None: a copy of `network` whose removed weights are drawn anew.
-        images: two or more, for that copy.
+        dense: opens the network before pruning; None: a copy of `network` whose removed weights are drawn anew,
+            or, of a compact one, its architecture with random weights.
+        images: two or more, for what stands in for the dense network.
 
     Raises:
         PrunescopeError: the mask is for another network.
     """
     if mask is None and not _pruned(network):
-        opened = dense() if dense else network
-        if _shapes(opened) == _shapes(network):
-            return {"dense": _whole(network)}
-        return {"dense": _whole(opened), "compact": _whole(network)}
+        return _unmasked(network, dense, images)
     opened = dense() if dense else as_if_dense(network, mask, images)
     masked = Variant(Candidate(network), sum(part.macs_effective for part in count(network).layers.values()))
     return {"dense": _whole(opened), "masked": masked, "compact": _compacted(network, mask)}
+
+
+def _unmasked(
+    network: nn.Module, dense: Callable[[], nn.Module] | None, images: torch.Tensor
+) -> dict[str, Variant]:
+    if dense:
+        opened: nn.Module | None = dense()
+    else:
+        opened = as_before_compaction(network, images) if units_of(network) else network
+    if opened is None:
+        return {"compact": _whole(network)}
+    if _shapes(opened) == _shapes(network):
+        return {"dense": _whole(network)}
+    return {"dense": _whole(opened), "compact": _whole(network)}
 
 
 def _pruned(network: nn.Module) -> bool:
