@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import SERIES, write_study
+from synthetic import MACS, SERIES, WEIGHTS, write_study
+from synthetic_speed import write_speed_study
 
 from prunescope.report import figures, heat_maps
 from prunescope.report.provenance import method, steps
@@ -183,6 +184,21 @@ def test_several_seeds_show_as_dots_beside_their_mean(tmp_path):
     assert "Seed" in table.columns
     assert len(table.rows) == 3 + 2 * 3 * 3
     assert len(size(results).tables[0].rows) == 1 + 2 * 3
+
+
+def test_the_size_of_compact_and_packed_networks_is_shown_where_it_says_something(plain, tmp_path):
+    of_masks = size(plain).tables[0]
+    assert not any("ompact" in column for column in of_masks.columns)
+    assert "ompact" not in of_masks.caption
+    shown = size(read_results(write_speed_study(tmp_path / "s"))).tables[0]
+    assert shown.columns == [*of_masks.columns, "Compact or packed"]
+    assert "Packed, where no channel leaves: one bit for each weight" in shown.caption
+    small = {(row[0].text, row[1].number): row[-1] for row in shown.cells}
+    assert small["dense", 0.0].text == "–"
+    assert small["filters", 0.4].number == pytest.approx(4 * WEIGHTS * 0.6**1.8)
+    assert small["filters", 0.4].detail == f"{MACS * 0.6**1.8 / 1e6:.0f}\u00a0M MACs"
+    assert small["weights", 0.4].number == pytest.approx(4 * WEIGHTS * (0.6 + 1 / 32))
+    assert small["weights", 0.4].detail == "packed"
 
 
 def test_without_retraining_one_panel_and_no_second_columns(tmp_path):

@@ -123,6 +123,34 @@ def test_each_verdict_on_masks_has_its_words(tmp_path, masks, claim):
     assert ("multiplied like any other number" in text) == (masks != 1.3)
 
 
+def test_a_network_that_series_share_counts_once(tmp_path):
+    twin = ("twin", *SERIES[0][1:])
+    folder = write_speed_study(tmp_path / "s", **SHAPE | ONE | {"series": (SERIES[0], twin)})
+    path = folder / "tables" / "networks.parquet"
+    networks = pd.read_parquet(path).set_index("network")
+    shared, copied = (f"{name}-0.2-retrained-seed0" for name in ("filters", "twin"))
+    networks.loc[copied, "step"] = networks.loc[shared, "step"]
+    networks.reset_index().to_parquet(path)
+    every = table(folder)
+    rows = every[every["network"] == shared].assign(network=copied)
+    pd.concat([every[every["network"] != copied], rows]).to_parquet(folder / "tables" / "speed.parquet")
+    times = times_of(read_results(folder))
+    each = [
+        measured(folder, name, "pytorch", 1, "masked")["speedup"]
+        for name in (shared, "filters-0.6-retrained-seed0", "twin-0.6-retrained-seed0")
+    ]
+    [mask] = times.of_masks(1)
+    assert mask[1:5] == pytest.approx((np.mean(each), *t_interval(each), 3))
+    text = said(read_results(folder))
+    assert "the mean of 3 networks, with 95 % intervals over networks." in text
+    assert "the median of 4 runs" in text  # of the dense network: its own, and one beside each of the others
+
+
+def test_the_interval_of_a_single_network_is_over_rounds(tmp_path):
+    text = said(study(tmp_path, **ONE, rates=(0.6,)))
+    assert "over the dense network's at batch 1, with 95 % intervals over rounds." in text
+
+
 def test_one_mask_that_did_help_is_named_among_those_that_did_not(folder, tmp_path):
     results = study(tmp_path, runtimes=("openvino",))
     name = "weights-0.6-retrained-seed0"
@@ -155,6 +183,71 @@ def test_the_best_compact_network_and_the_fastest_that_keeps_its_accuracy(folder
         in text
     )
     assert f"{kept['speedup']:.2f}× ({kept['low']:.2f}–{kept['high']:.2f}) in OpenVINO." in text
+
+
+def unsure(folder, batches, low=0.68, high=1.57):
+    """Give the compact networks at some batches an interval that includes 1."""
+    edit(
+        folder,
+        lambda t: t.assign(
+            **{
+                end: t[end].where(
+                    (t["variant"] != "compact") | ~t["batch"].isin(batches) | t["why"].notna(), value
+                )
+                for end, value in (("low", low), ("high", high))
+            }
+        ),
+    )
+
+
+def test_where_no_interval_excludes_1_no_speed_up_is_told(tmp_path):
+    folder = write_speed_study(tmp_path / "s", **SHAPE | ONE)
+    most = measured(folder, "filters-0.6-retrained-seed0", "pytorch", 1, "compact")["speedup"]
+    unsure(folder, (1, 16))
+    results = read_results(folder)
+    section = speed(results)
+    text = said(section)
+    assert "bought up to" not in text + " ".join(summary(results).text)
+    assert (
+        "No speed-up by taking the removed channels out of the tensors was shown" in summary(results).text[1]
+    )
+    assert f"was shown: at best {most:.2f}× (0.68–1.57) in PyTorch at batch 1" in text
+    number = {fact.term: fact for fact in section.numbers}["Compact, at best"]
+    assert (number.text, number.note) == ("not shown", f"largest: {most:.2f}× (0.68–1.57) in PyTorch")
+    assert [row["Compact, at best"].text for row in rows_of(section.tables[0])] == ["not shown"] * 2
+
+
+def test_the_best_is_the_best_of_those_that_are_shown(tmp_path):
+    folder = write_speed_study(tmp_path / "s", **SHAPE | ONE)
+    edit(folder, lambda t: t.assign(low=t["low"].where(~t["network"].str.startswith("filters-0.6"), 0.9)))
+    section = speed(read_results(folder))
+    smaller = measured(folder, "filters-0.2-retrained-seed0", "pytorch", 1, "compact")["speedup"]
+    assert f"bought up to {smaller:.2f}×" in said(section)
+    assert rows_of(section.tables[0])[0]["Compact, at best"].number == smaller
+
+
+@pytest.mark.parametrize(("batches", "other"), [((1,), 1), ((16,), 16)])
+def test_a_batch_at_which_no_speed_up_is_shown_is_told(tmp_path, batches, other):
+    folder = write_speed_study(tmp_path / "s", **SHAPE | ONE)
+    unsure(folder, batches)
+    [bought] = re.findall(r"[^.]*bought up to.*?none was shown\.", said(read_results(folder)))
+    assert bought.endswith(f"; at batch {other} none was shown.")
+    assert f"in PyTorch at batch {17 - other}, " in bought
+
+
+def test_times_of_few_rounds_show_nothing(tmp_path):
+    folder = write_speed_study(tmp_path / "s", **SHAPE | ONE, masks=1.3)
+    edit(folder, lambda t: t.assign(low=math.nan, high=math.nan, rounds=1))
+    edit(folder, lambda t: t[~t["network"].str.startswith("filters-0.2")])  # of one network, no mean
+    section = speed(read_results(folder))
+    text = said(section)
+    assert text.startswith("No speed-up by the masks alone was shown: 1.3")
+    assert "interval" not in text
+    assert "faster than" not in text.replace("none was shown to be faster than", "")
+    assert section.warnings[0].startswith(
+        "All speed-ups have no interval of their own, for which it takes six rounds"
+    )
+    assert speed(study(tmp_path / "enough", **ONE)).warnings == []
 
 
 @pytest.mark.parametrize(
@@ -239,11 +332,31 @@ def test_a_runtime_that_does_not_work_is_named_and_drawn_nowhere(tmp_path):
     assert titles - {""} == {"PyTorch", "PyTorch channels-last", "ONNX Runtime"}
 
 
-def test_many_reasons_are_counted(tmp_path):
-    folder = write_speed_study(
-        tmp_path / "s", **SHAPE | {"rates": tuple(np.linspace(0.1, 0.9, 9)), "runtimes": ("openvino",)}
+def test_reasons_that_differ_within_a_series_are_told_once(tmp_path):
+    folder = write_speed_study(tmp_path / "s", **SHAPE, seeds=(0, 1))
+    edit(folder, lambda t: t.assign(why=t["why"].where(t["why"].isna(), "first: " + t["network"].str[-1])))
+    text = said(read_results(folder))
+    assert text.count("No compact form") == 1
+    assert (
+        "No compact form of weights: first: 0 (the first of 2 reasons; all are in “speed.parquet”)." in text
     )
-    edit(folder, lambda t: t.assign(why=t["why"].where(t["why"].isna(), t["why"] + " in " + t["network"])))
+
+
+def test_a_reason_of_one_runtime_does_not_hide_that_of_the_others(tmp_path):
+    results = study(tmp_path, runtimes=("pytorch", "compile"), broken={"compile": "no g++"}, seeds=(0, 1))
+    text = said(results)
+    assert "No times in torch.compile: no g++." in text
+    assert f"No compact form of weights: {WHY_NOT}." in text
+    assert "reasons" not in text
+
+
+def test_many_reasons_are_counted(tmp_path):
+    series = [(f"weights {i}", "weight", "magnitude", 1.3, 0.06) for i in range(9)]
+    folder = write_speed_study(tmp_path / "s", **SHAPE | {"series": series, "runtimes": ("openvino",)})
+    edit(
+        folder,
+        lambda t: t.assign(why=t["why"].where(t["why"].isna(), t["why"] + " in " + t["network"].str[:9])),
+    )
     text = findings(times_of(read_results(folder)))[-2]
     assert text.count("No compact form") == 5
     assert text.endswith("4 further reasons are in “speed.parquet”.")
@@ -333,7 +446,7 @@ def test_each_runtime_is_summed_up(folder, section):
     )
     assert row["Masks alone"].number == pytest.approx(every.query("variant == 'masked'")["speedup"].mean())
     assert row["Compact, at best"].number == every.query("variant == 'compact'")["speedup"].max()
-    assert "filters at 60\u00a0%" in row["Compact, at best"].detail
+    assert "filters at 60\u00a0%, −7.6\u00a0points" in row["Compact, at best"].detail
     kept = measured(folder, "filters-0.2-retrained-seed0", "openvino", 16, "compact")
     assert row["Fastest within 1 point of dense"].number == kept["speedup"]
     assert "−0.8\u00a0points" in row["Fastest within 1 point of dense"].detail

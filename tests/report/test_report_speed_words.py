@@ -88,12 +88,27 @@ def test_a_table_that_was_on_disk_says_the_same(tmp_path: Any) -> None:
         (0.96, 0.95, 0.97, "nothing"),
         (0.80, 0.70, 0.90, "slower"),
         (0.80, 0.70, 1.10, "nothing"),
-        (2.0, NAN, NAN, "time"),  # too few rounds for an interval
-        (0.5, NAN, NAN, "slower"),
+        (2.0, NAN, NAN, "unclear"),  # too few rounds for an interval
+        (1.0, NAN, NAN, "unclear"),
+        (0.5, NAN, NAN, "unclear"),
     ],
 )
 def test_the_verdict(speedup: float, low: float, high: float, verdict: str) -> None:
     assert bought({"speedup": speedup, "low": low, "high": high}) == verdict
+
+
+def test_without_an_interval_nothing_is_claimed() -> None:
+    said = speed_words(
+        table(
+            DENSE,
+            ("onnxruntime", 1, "masked", 0.8, NAN, NAN),
+            ("onnxruntime", 1, "compact", 2.0, NAN, NAN),
+        )
+    )
+    unclear = "was not shown to be faster or slower (it takes six rounds to give an interval)"
+    assert said[0].startswith(f"The compact network {unclear}: 2.00× at batch 1 in ONNX Runtime;")
+    assert said[1].startswith(f"The mask alone {unclear}: 0.80× at batch 1 in ONNX Runtime;")
+    assert len(said) == 2
 
 
 def test_a_slower_network_is_said_to_be_slower() -> None:

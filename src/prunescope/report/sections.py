@@ -15,7 +15,7 @@ from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, tab
 from prunescope.report.cards import cards
 from prunescope.report.concepts import concepts
 from prunescope.report.figures import Measure
-from prunescope.report.formats import count, decimal, interval, listing, percent, quantity, times
+from prunescope.report.formats import NO_VALUE, count, decimal, interval, listing, percent, quantity, times
 from prunescope.report.provenance import method, reproduce, steps
 from prunescope.report.results import METRICS, Network, Results, records
 from prunescope.report.speed import speed
@@ -29,6 +29,7 @@ OTHER_MEASURES = (
     Measure("cross_entropy", "Cross-entropy", False),
     Measure("calibration_error", "Calibration error", False),
 )
+SMALLER = "Compact or packed"
 SIZES = (Measure("macs_left", "MACs left", True), Measure("file_left", "Compressed file left", True))
 
 
@@ -108,10 +109,16 @@ def size(results: Results) -> Section | None:
         "Size of the dense network and of those in which each series ends. Compression is total over left: "
         "of the prunable weights, of all weights, and of all with the unreachable ones counted as gone."
     )
+    rows = [_size_row(network) for network in records(ends)]
+    if any(row[SMALLER].text != NO_VALUE for row in rows):
+        caption += (
+            " Compact: the file once the removed channels have left the tensors, and the MACs that it then takes. "
+            "Packed, where no channel leaves: one bit for each weight, and the values that are not zero. Neither is "
+            "under zstd."
+        )
     if results.seeds > 1:
         caption += " Means over seeds."
-    table = table_of([_size_row(network) for network in records(ends)], caption)
-    return Section("size", "Size", plots=plots, tables=[table])
+    return Section("size", "Size", plots=plots, tables=[table_of(rows, caption)])
 
 
 def classes(results: Results) -> Section | None:
@@ -191,7 +198,18 @@ def _size_row(network: Network) -> dict[str, Cell]:
         "Compression, reachable": number_cell(network["compression_reachable"], times),
         "MACs, effective": _of(network, "macs_effective", "macs_dense"),
         "File, zstd": _of(network, "file_bytes_zstd", "file_bytes", "B"),
+        SMALLER: _smaller(network),
     }
+
+
+def _smaller(network: Network) -> Cell:
+    """Write the compact file with the MACs that are left, or the packed one where no channel leaves."""
+    compact, packed = network["file_bytes_compact"], network["file_bytes_packed"]
+    if network["macs_compact"] < network["macs_dense"]:
+        return Cell(quantity(compact, "B"), f"{quantity(network['macs_compact'])} MACs", compact)
+    if packed < network["file_bytes"]:
+        return Cell(quantity(packed, "B"), "packed", packed)
+    return Cell(NO_VALUE, number=math.nan)
 
 
 def _network_row(network: Network, pruned: Network, end: Network, several_seeds: bool) -> dict[str, Cell]:

@@ -6,9 +6,17 @@ from prunescope.report import speed_figures
 from prunescope.report.blocks import Fact, Plot, Section
 from prunescope.report.formats import count, listing, speedup
 from prunescope.report.results import Results
-from prunescope.report.speed_findings import findings, name_of, on_drift, on_the_missing, with_loss
+from prunescope.report.speed_findings import (
+    factor,
+    findings,
+    name_of,
+    on_drift,
+    on_few_rounds,
+    on_the_missing,
+    with_loss,
+)
 from prunescope.report.speed_tables import tables
-from prunescope.report.speed_times import Times, best_compact, fastest_that_keeps, times_of
+from prunescope.report.speed_times import Times, best_compact, compact_of, fastest_that_keeps, times_of
 
 CLOCKS = {"cpu": "by the time that the processor worked", "wall": "by the clock on the wall"}
 
@@ -25,7 +33,7 @@ def speed(results: Results) -> Section | None:
         "Speed",
         text=findings(times),
         numbers=_numbers(times),
-        warnings=[*on_drift(times), *_unlike(times)],
+        warnings=[*on_few_rounds(times), *on_drift(times), *_unlike(times)],
         facts=_conditions(times),
         plots=_plots(results, times),
         tables=tables(results, times),
@@ -41,12 +49,14 @@ def _numbers(times: Times) -> list[Fact]:
         least, most = masks[0], masks[-1]
         text = least if least == most else f"{least[:-1]}–{most}"
         numbers.append(Fact("Masks alone", text, f"{_runtimes(times)}, batch {batch}"))
-    for term, gain in (
-        ("Compact, at best", best_compact(gains)),
-        ("Within 1 point of dense", fastest_that_keeps(gains)),
-    ):
+    best = best_compact(gains)
+    for term, gain in (("Compact, at best", best), ("Within 1 point of dense", fastest_that_keeps(gains))):
         if gain is not None:
             numbers.append(Fact(term, speedup(gain.speedup), f"{with_loss(gain)}; {name_of(gain.runtime)}"))
+    if best is None and (unshown := compact_of(gains)):
+        gain = unshown[0]
+        largest = f"largest: {factor(gain.speedup, gain.low, gain.high)} in {name_of(gain.runtime)}"
+        numbers.append(Fact("Compact, at best", "not shown", largest))
     return numbers
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from prunescope.report.formats import count, listing, milliseconds, points, short_percent, speedup
-from prunescope.report.speed_times import Gain, Times, best_compact, fastest_that_keeps
+from prunescope.report.speed_times import Gain, Times, best_compact, compact_of, fastest_that_keeps
 from prunescope.report.speed_words import NOTICED, RUNTIME_NAMES
 
 NEAR = "1 point of the dense network's top-1"  # `KEEPS` in words
@@ -66,7 +66,9 @@ def on_masks(times: Times) -> str:
             said.append(f"{claim}: {listing(each)}.")
     networks = max(mask.networks for mask in found)
     mean = f", the mean of {count(networks, 'network')}" if networks > 1 else ""
-    said.append(f"These are speeds over the dense network's at batch {batch}{mean}, with 95 % intervals.")
+    if any(within(mask.low, mask.high) for mask in found):
+        mean += f", with 95 % intervals over {'networks' if networks > 1 else 'rounds'}"
+    said.append(f"These are speeds over the dense network's at batch {batch}{mean}.")
     if all(mask.verdict != "time" for mask in found):
         said.append(
             f"A removed weight is a zero, and zeros are multiplied like any other number{_promise(times)}."
@@ -94,15 +96,18 @@ def _exceptions(times: Times, batch: int, runtimes: Sequence[str]) -> list[str]:
 
 def on_compaction(times: Times) -> str:
     """Say what taking the channels out bought, at the smallest batch and at the largest."""
-    batches = times.batches
-    first, last = (best_compact(times.gains_at(batch)) for batch in (batches[0], batches[-1]))
-    if first is None or last is None:
+    gains = {batch: times.gains_at(batch) for batch in (times.batches[0], times.batches[-1])}
+    every = [gain for own in gains.values() for gain in compact_of(own)]
+    if not every:
         return ""
-    if not (first.faster or last.faster):
-        return f"Taking the removed channels out of the tensors bought no speed: at best {_fully(first)}."
-    said = f"Taking the removed channels out of the tensors bought up to {_fully(first)}"
-    if len(batches) > 1:
-        said += f", and at batch {last.batch} up to {_briefly(last)} ({with_loss(last)})"
+    shown = [best for own in gains.values() if (best := best_compact(own))]
+    if not shown:
+        return f"No speed-up by taking the removed channels out of the tensors was shown: at best {_fully(every[0])}."
+    said = f"Taking the removed channels out of the tensors bought up to {_fully(shown[0])}"
+    for later in shown[1:]:
+        said += f", and at batch {later.batch} up to {_briefly(later)} ({with_loss(later)})"
+    if unshown := sorted(set(gains) - {best.batch for best in shown}):
+        said += f"; at batch {unshown[0]} none was shown"
     return f"{said}."
 
 
@@ -169,13 +174,30 @@ def on_drift(times: Times) -> list[str]:
     ]
 
 
-def on_the_missing(times: Times) -> list[str]:
-    """Say for which networks or runtimes there are no times, and why: one sentence for each reason."""
-    missing = times.table[times.table["why"].notna()]
-    said = [
-        f"{_what(times.table, own)}{_where(times, own)}: {str(why).rstrip('.')}."
-        for why, own in missing.groupby("why", sort=False)
+def on_few_rounds(times: Times) -> list[str]:
+    """Warn where speed-ups have no interval."""
+    gained = times.measured[times.measured["variant"] != "dense"]
+    without = gained[gained["speedup"].notna() & gained["speedup_low"].isna()]
+    if without.empty:
+        return []
+    some = "All" if len(without) == gained["speedup"].notna().sum() else "Some"
+    return [
+        f"{some} speed-ups have no interval of their own, for which it takes six rounds: nothing is shown by one alone."
     ]
+
+
+def on_the_missing(times: Times) -> list[str]:
+    """Say for which networks or runtimes there are no times, and why: one sentence for each reason.
+
+    Reasons may name single filters, and so differ between the networks of a series: then the first stands for all.
+    """
+    missing = times.table[times.table["why"].notna()]
+    first = missing.groupby(["series", "variant", "runtime", "batch"])["why"].transform("first")
+    said = []
+    for why, own in missing.groupby(first, sort=False):
+        number = own["why"].nunique()
+        others = f" (the first of {number} reasons; all are in “speed.parquet”)" if number > 1 else ""
+        said.append(f"{_what(times.table, own)}{_where(times, own)}: {str(why).rstrip('.')}{others}.")
     more = len(said) - MOST_REASONS
     return said if more < 2 else [*said[:MOST_REASONS], f"{more} further reasons are in “speed.parquet”."]
 

@@ -12,7 +12,7 @@ from prunescope.report.blocks import Cell, Table, number_cell, table_of
 from prunescope.report.formats import NO_VALUE, milliseconds, per_second, percent, points, quantity, speedup
 from prunescope.report.results import Network, Results, records
 from prunescope.report.speed_findings import factor, name_of, network_of, within
-from prunescope.report.speed_times import Gain, Times, best_compact, fastest_that_keeps
+from prunescope.report.speed_times import Gain, Times, best_compact, compact_of, fastest_that_keeps
 
 
 def tables(results: Results, times: Times) -> list[Table]:
@@ -28,6 +28,7 @@ def _in_short(times: Times) -> list[Table]:
     """Sum up each runtime at each batch."""
     if not times.gains:
         return []
+    over = "seeds" if times.table["seed"].nunique() > 1 else "rounds"
     rows = []
     for batch in times.batches:
         masks = {mask.runtime: mask for mask in times.of_masks(batch)}
@@ -42,25 +43,28 @@ def _in_short(times: Times) -> list[Table]:
                     "Masks alone": Cell(speedup(mask.speedup), within(mask.low, mask.high), mask.speedup)
                     if mask
                     else Cell(NO_VALUE),
-                    "Compact, at best": _gain_cell(best_compact(own), lost=False),
-                    "Fastest within 1 point of dense": _gain_cell(fastest_that_keeps(own), lost=True),
+                    "Compact, at best": _gain_cell(
+                        best_compact(own), "not shown" if compact_of(own) else NO_VALUE
+                    ),
+                    "Fastest within 1 point of dense": _gain_cell(fastest_that_keeps(own)),
                 }
             )
     caption = (
         "What each runtime made of it, as factors of the dense network's speed in the same runtime. Dense: the median "
-        "over all runs. Masks alone: the mean over networks and its 95 % interval."
+        "over all runs. Masks alone: the mean over networks (one that series share counts once) and its 95 % interval "
+        f"over networks; the other intervals are over {over}. Compact, at best: of those whose interval excludes 1. "
+        "Points: of top-1."
     )
     return [table_of(rows, caption, sortable=False)]
 
 
-def _gain_cell(gain: Gain | None, *, lost: bool) -> Cell:
+def _gain_cell(gain: Gain | None, none: str = NO_VALUE) -> Cell:
+    """Write a speed-up, and below it its interval, the network and what it did to top-1."""
     if gain is None:
-        return Cell(NO_VALUE, number=math.nan)
-    beside = points(-gain.lost) if lost else milliseconds(gain.latency)
-    interval = within(gain.low, gain.high)
-    return Cell(
-        speedup(gain.speedup), ", ".join(filter(None, (interval, network_of(gain), beside))), gain.speedup
-    )
+        return Cell(none, number=math.nan)
+    lost = "" if math.isnan(gain.lost) else points(-gain.lost)
+    beside = filter(None, (within(gain.low, gain.high), network_of(gain), lost))
+    return Cell(speedup(gain.speedup), ", ".join(beside), gain.speedup)
 
 
 def _times_table(results: Results, times: Times, batch: int) -> list[Table]:
@@ -87,8 +91,8 @@ def _times_table(results: Results, times: Times, batch: int) -> list[Table]:
         )
     caption = (
         f"{'Latency' if batch == 1 else 'Time and throughput'} at batch {batch}: the median by the clock on the wall, "
-        "and below it the speed-up over the dense network in the same run with its 95 % interval. Promised: "
-        "multiply-accumulates of the dense network over those left. Masked only: there is no compact form. "
+        "and below it the speed-up over the dense network in the same run, with its 95 % interval over rounds. "
+        "Promised: multiply-accumulates of the dense network over those left. Masked only: there is no compact form. "
         "“speed.parquet” beside this page has more: networks before retraining, 95th percentiles, processor time."
     )
     return [table_of(rows, caption)] if rows else []

@@ -15,7 +15,7 @@ from prunescope.report.results import Results, over_seeds
 from prunescope.report.speed_words import NOTICED, bought
 
 KEEPS = 0.01  # of top-1: a network that loses no more than this is said to keep its accuracy
-KNOWN = ["network", "series", "rate", "seed", "stage", "top1", "top1_low", "top1_high", "lost"]
+KNOWN = ["network", "step", "series", "rate", "seed", "stage", "top1", "top1_low", "top1_high", "lost"]
 SAME_RUN = ["network", "runtime", "batch"]
 GROUP = ["runtime", "batch", "variant"]
 
@@ -58,6 +58,8 @@ class Gain(NamedTuple):
 class OfMasks(NamedTuple):
     """What the masks alone did in one runtime: the mean over networks, and its 95 % interval.
 
+    The unit is the network, so one that series share counts once; the interval of a single one is over rounds.
+
     Attributes:
         each_near: whether the interval of every single network is within 5 % of 1.
     """
@@ -84,7 +86,7 @@ class Times:
     Attributes:
         table: one row per network, runtime, batch and variant, in the order of the study. Columns of the table
             `speed`, and
-            `series`, `rate`, `seed`, `stage`, `top1` with its interval;
+            `step`, `series`, `rate`, `seed`, `stage`, `top1` with its interval;
             `lost`: top-1 of the dense network of the same seed minus this one's;
             `speedup_low`, `speedup_high`;
             `promised`: multiply-accumulates of the dense network over those of the variant;
@@ -131,13 +133,15 @@ class Times:
 
     def dense_runs(self, batch: int) -> dict[str, pd.Series[float]]:
         """Return the milliseconds of the dense network in each runtime: of every run, since each times it anew."""
-        dense = self.measured[(self.measured["variant"] == "dense") & (self.measured["batch"] == batch)]
+        dense = _each_run_once(self.measured[self.measured["variant"] == "dense"])
+        dense = dense[dense["batch"] == batch]
         return {str(name): own["milliseconds"] for name, own in dense.groupby("runtime", sort=False)}
 
     def of_masks(self, batch: int) -> list[OfMasks]:
         """Average over networks what the masks alone did in each runtime at a batch."""
         found = []
-        masked = self.measured[(self.measured["variant"] == "masked") & (self.measured["batch"] == batch)]
+        masked = _each_run_once(self.measured[self.measured["variant"] == "masked"])
+        masked = masked[masked["batch"] == batch]
         for runtime, own in masked.dropna(subset=["speedup"]).groupby("runtime", sort=False):
             speedups = own["speedup"].to_numpy(dtype=np.float64)
             low, high = mean_interval(speedups)
@@ -157,7 +161,8 @@ def times_of(results: Results) -> Times:
     table = table.rename(columns={"low": "speedup_low", "high": "speedup_high"})
     dense = table[table["variant"] == "dense"]
     macs = dense[[*SAME_RUN, "macs"]].rename(columns={"macs": "dense_macs"})
-    latency = dense.groupby(["runtime", "batch"])["milliseconds"].median().rename("dense_latency")
+    runs = _each_run_once(dense).groupby(["runtime", "batch"])
+    latency = runs["milliseconds"].median().rename("dense_latency")
     table = table.merge(macs, on=SAME_RUN, how="left").join(latency, on=["runtime", "batch"])
     table["promised"] = table["dense_macs"] / table["macs"].where(table["macs"] > 0)
     for end, other in (("", ""), ("_low", "_high"), ("_high", "_low")):
@@ -166,10 +171,20 @@ def times_of(results: Results) -> Times:
     return Times(table)
 
 
-def best_compact(gains: Sequence[Gain]) -> Gain | None:
-    """Return the largest speed-up of a compact network."""
+def _each_run_once(times: pd.DataFrame) -> pd.DataFrame:
+    """Drop the rows that repeat a run of another series: one step was timed once, however many series share it."""
+    return times.drop_duplicates(["step", "runtime", "batch", "variant"])
+
+
+def compact_of(gains: Sequence[Gain]) -> list[Gain]:
+    """Return the speed-ups of the compact networks, the largest first."""
     compact = [gain for gain in gains if gain.variant == "compact"]
-    return max(compact, key=lambda gain: gain.speedup, default=None)
+    return sorted(compact, key=lambda gain: gain.speedup, reverse=True)
+
+
+def best_compact(gains: Sequence[Gain]) -> Gain | None:
+    """Return the largest speed-up of a compact network that is shown: its interval excludes 1."""
+    return next((gain for gain in compact_of(gains) if gain.low > 1), None)
 
 
 def fastest_that_keeps(gains: Sequence[Gain]) -> Gain | None:

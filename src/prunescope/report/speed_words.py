@@ -17,13 +17,19 @@ RUNTIME_NAMES = {
     "openvino": "OpenVINO",
 }
 NOTICED = 1.05  # a smaller factor is not worth a word, however sure it is
+CLAIMS = {
+    "time": "{} is faster than the dense one",
+    "nothing": "{} bought nothing",
+    "slower": "{} costs time",
+    "unclear": "{} was not shown to be faster or slower (it takes six rounds to give an interval)",
+}
 
 
 def speed_words(speed: pd.DataFrame) -> list[str]:
     """Return what was measured beside what the multiply-accumulates promise, and what bought nothing.
 
     A variant *bought nothing* where the interval of its speed-up includes 1, or where the speed-up is below
-    1.05; it *costs time* where the same holds the other way round.
+    1.05; it *costs time* where the same holds the other way round. Without an interval nothing is claimed.
 
     Args:
         speed: the rows of one network (one runtime x batch x variant each), as the measure `speed` returns them.
@@ -43,11 +49,13 @@ def speed_words(speed: pd.DataFrame) -> list[str]:
 
 
 def bought(row: pd.Series[Any] | dict[str, Any]) -> str:
-    """Return "time", "nothing" or "slower": what a variant's row says of its speed-up."""
+    """Return what a variant's row says of its speed-up: "time", "nothing", "slower"; "unclear" without interval."""
     speedup, low, high = (float(row[name]) for name in ("speedup", "low", "high"))
-    if speedup >= NOTICED and not low <= 1:
+    if math.isnan(low) or math.isnan(high):
+        return "unclear"
+    if speedup >= NOTICED and low > 1:
         return "time"
-    if speedup <= 1 / NOTICED and not high >= 1:
+    if speedup <= 1 / NOTICED and high < 1:
         return "slower"
     return "nothing"
 
@@ -56,18 +64,13 @@ def _of_variant(speed: pd.DataFrame, variant: str, subject: str) -> list[str]:
     rows = [row for _, row in speed[speed["variant"] == variant].iterrows() if not math.isnan(row["speedup"])]
     if not rows:
         return []
-    verdicts = {
-        verdict: [row for row in rows if bought(row) == verdict] for verdict in ("time", "nothing", "slower")
-    }
     promised = _promised(speed, rows[0])
-    said = []
-    if verdicts["time"]:
-        said.append(f"{subject} is faster than the dense one: {_places(verdicts['time'])}{promised}.")
-    if verdicts["nothing"]:
-        said.append(f"{subject} bought nothing: {_places(verdicts['nothing'])}{promised}.")
-    if verdicts["slower"]:
-        said.append(f"{subject} costs time: {_places(verdicts['slower'])}{promised}.")
-    return said
+    verdicts = {verdict: [row for row in rows if bought(row) == verdict] for verdict in CLAIMS}
+    return [
+        f"{CLAIMS[verdict].format(subject)}: {_places(own)}{promised}."
+        for verdict, own in verdicts.items()
+        if own
+    ]
 
 
 def _promised(speed: pd.DataFrame, row: pd.Series[Any]) -> str:
