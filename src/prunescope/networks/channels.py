@@ -296,9 +296,8 @@ class _Painting:
         belongs = belongs[taking_part]
         plain = torch.zeros_like(values).index_add(0, belongs, self.colours[taking_part])
         is_sum = plain > 0
-        if len(lost) or self.depends_on_parameters(
-            sums
-        ):  # else scaled as a whole, as by pooling over a margin
+        # else scaled as a whole, as by pooling over a margin
+        if len(lost) or self.depends_on_parameters(sums):
             is_sum &= (plain - values).abs() <= _SAME_COLOUR
         self.fix(taking_part[~is_sum[belongs]], "it is changed on its way by parameters that no layer holds")
         lowest = torch.full_like(values, self.map.count, dtype=torch.int64)

@@ -75,8 +75,7 @@ class OfMasks(NamedTuple):
     def verdict(self) -> str:
         """What is shown: "time" bought, "slower", "nothing" (within 5 % of 1, all or on average); else "unclear"."""
         found = bought(self._asdict())
-        near = self.each_near or 1 / NOTICED <= self.low <= self.high <= NOTICED
-        return "unclear" if found == "nothing" and not near else found
+        return "nothing" if found == "unclear" and self.each_near else found
 
 
 @dataclass(frozen=True)

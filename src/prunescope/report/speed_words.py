@@ -21,15 +21,16 @@ CLAIMS = {
     "time": "{} is faster than the dense one",
     "nothing": "{} bought nothing",
     "slower": "{} costs time",
-    "unclear": "{} was not shown to be faster or slower (it takes six rounds to give an interval)",
+    "unclear": "{} was not shown to be faster or slower",
 }
 
 
 def speed_words(speed: pd.DataFrame) -> list[str]:
     """Return what was measured beside what the multiply-accumulates promise, and what bought nothing.
 
-    A variant *bought nothing* where the interval of its speed-up includes 1, or where the speed-up is below
-    1.05; it *costs time* where the same holds the other way round. Without an interval nothing is claimed.
+    A variant *bought nothing* where the interval of its speed-up lies within 5 % of 1; it *is faster* where the
+    speed-up is 1.05 or more and the interval above 1, and *costs time* where the same holds the other way round.
+    All else is not shown, and without an interval nothing is.
 
     Args:
         speed: the rows of one network (one runtime x batch x variant each), as the measure `speed` returns them.
@@ -49,15 +50,15 @@ def speed_words(speed: pd.DataFrame) -> list[str]:
 
 
 def bought(row: pd.Series[Any] | dict[str, Any]) -> str:
-    """Return what a variant's row says of its speed-up: "time", "nothing", "slower"; "unclear" without interval."""
+    """Return what a variant's row shows: "time" bought, "slower", "nothing" (within 5 % of 1); else "unclear"."""
     speedup, low, high = (float(row[name]) for name in ("speedup", "low", "high"))
-    if math.isnan(low) or math.isnan(high):
-        return "unclear"
+    if 1 / NOTICED <= low <= high <= NOTICED:
+        return "nothing"
     if speedup >= NOTICED and low > 1:
         return "time"
     if speedup <= 1 / NOTICED and high < 1:
         return "slower"
-    return "nothing"
+    return "unclear"
 
 
 def _of_variant(speed: pd.DataFrame, variant: str, subject: str) -> list[str]:
@@ -67,7 +68,7 @@ def _of_variant(speed: pd.DataFrame, variant: str, subject: str) -> list[str]:
     promised = _promised(speed, rows[0])
     verdicts = {verdict: [row for row in rows if bought(row) == verdict] for verdict in CLAIMS}
     return [
-        f"{CLAIMS[verdict].format(subject)}: {_places(own)}{promised}."
+        f"{CLAIMS[verdict].format(subject)}{_too_few(own)}: {_places(own)}{promised}."
         for verdict, own in verdicts.items()
         if own
     ]
@@ -97,6 +98,10 @@ def _places(rows: list[pd.Series[Any]]) -> str:
 def _factor(row: pd.Series[Any]) -> str:
     within = "" if math.isnan(row["low"]) else f" ({row['low']:.2f}–{row['high']:.2f})"
     return f"{row['speedup']:.2f}×{within}"
+
+
+def _too_few(rows: list[pd.Series[Any]]) -> str:
+    return ", for which it takes six rounds" if any(math.isnan(row["low"]) for row in rows) else ""
 
 
 def _missing(speed: pd.DataFrame) -> list[str]:
