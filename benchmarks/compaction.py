@@ -6,6 +6,7 @@ What a network could gain at best is the share of the multiply-accumulates that 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,10 +42,9 @@ class Variant:
 
 
 def masked(network: nn.Module, mask: ps.Mask) -> nn.Module:
-    copy = ps.open_network(network.origin.name, options=network.origin.options)
-    copy.load_state_dict(network.state_dict())
-    mask.apply(copy)
-    return copy
+    zeroed = copy.deepcopy(network)
+    mask.apply(zeroed)
+    return zeroed
 
 
 GOOGLENET = (

@@ -28,12 +28,12 @@ from prunescope.images.concepts.label_maps import LabelMaps
 from prunescope.images.split import stratified_limit
 from prunescope.measures import tally as tally_file
 from prunescope.measures.lit_pixels import Lit
+from prunescope.measures.runtimes import computing_with
 from prunescope.measures.tally import Tally
 from prunescope.networks.network import evaluating
 from prunescope.probe.look import look
 from prunescope.probe.sites import Site, pre_activations
 from prunescope.probe.tails import Tails
-from prunescope.study.execute import threads
 from prunescope.training.evaluation import autocast
 from prunescope.training.settings import Precision
 
@@ -158,11 +158,11 @@ def rows() -> list[Row]:
     with some_images() as (images, _):
         some = images.subset(stratified_limit(images.labels, IMAGES, seed=0))
         pixels = cached(some, SIDE, "bilinear")
-        with threads(1):
+        with computing_with(1):
             full, half = Passes(network, pixels, "fp32"), Passes(network, pixels, "bf16")
             agree(full)
             found = beside_plain(full) + beside_plain(half) + beside_peers(full)
-        with threads(os.cpu_count() or 1):
+        with computing_with(os.cpu_count() or 1):
             return [*found, wall_clock(full)]
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.utils import prune as torch_prune
 
 import prunescope as ps
-from prunescope.study.execute import threads
+from prunescope.measures.runtimes import computing_with
 from prunescope.training.evaluation import autocast, logits_of
 from prunescope.training.loop import make_optimizer
 from prunescope.training.settings import OptimizerSettings, Precision
@@ -83,7 +83,7 @@ def rows() -> list[Row]:
         ps.hold(copy.deepcopy(dense), filters) as by_filter,
     ):
         held = {"weight masks": by_weight, "filter masks": by_filter}
-        with threads(1):
+        with computing_with(1):
             hooks = {name: hook_alone(dense, network).cpu for name, network in held.items()}
             found = [beside_the_limit(by_weight, hooks["weight masks"])]
             found += beside_dense(dense, held, hooks, "fp32")
@@ -145,7 +145,7 @@ def beside_torch(dense: nn.Module, held: nn.Module, peer: nn.Module) -> list[Row
 
 def on_all_processors(dense: nn.Module, held: nn.Module) -> Row:
     count = os.cpu_count() or 1
-    with threads(count):
+    with computing_with(count):
         step = interleaved({"dense": training_step(dense, "fp32")}, repeats=3)["dense"].wall
         hook = hook_alone(dense, held).wall
     name = f"hook alone, weight masks, wall clock, {count} threads"

@@ -16,7 +16,7 @@ from table import Row
 from timing import interleaved
 
 from prunescope.measures.mis_scores import mis_scores
-from prunescope.study.execute import threads
+from prunescope.measures.runtimes import computing_with
 
 IMAGES, UNITS, DIMENSIONS = 10_000, 8_000, 1792
 PEER_UNITS = 80
@@ -73,11 +73,11 @@ def rows() -> list[Row]:
         "cosines": lambda: loop(few, embeddings, cosine),
         "products": lambda: loop(few, embeddings, product),
     }
-    with threads(1):
+    with computing_with(1):
         times = interleaved(variants, repeats=5)
         matrix = of_similarities(activations, embeddings)
     count = min(os.cpu_count() or 1, 2)
-    with threads(count):
+    with computing_with(count):
         walls = interleaved({name: variants[name] for name in ("ours", "cosines")}, repeats=5)
     wall, loop_wall = walls["ours"].wall, walls["cosines"].wall * UNITS / PEER_UNITS
     what, ours = f"MIS of {UNITS} units", times["ours"].cpu

@@ -20,11 +20,11 @@ from torch import nn
 
 import prunescope as ps
 from prunescope.images.cache import Pixels
+from prunescope.measures.runtimes import computing_with
 from prunescope.probe.look import Observer, look
 from prunescope.probe.means import Means
 from prunescope.probe.sites import Site, pre_activations
 from prunescope.probe.tails import Tails
-from prunescope.study.execute import threads
 from prunescope.training.settings import Precision
 
 BATCH, SIDE = 32, 224
@@ -48,11 +48,11 @@ def random_images() -> Pixels:
 def rows() -> list[Row]:
     network, images = googlenet(), random_images()
     sites = list(pre_activations(network, ["*.conv"]).values())
-    with threads(1):
+    with computing_with(1):
         cost, peak = shown(sites)  # first, while the process has not been larger
         passes = {precision: timed(network, images, sites, precision) for precision in ("fp32", "bf16")}
     count = os.cpu_count() or 1
-    with threads(count):
+    with computing_with(count):
         times = timed(network, images, sites, "fp32", repeats=5)
     ratio = times["means"].wall / times["plain"].wall
     against = f"plain fp32 pass, {times['plain'].wall:.0f} ms"

@@ -20,11 +20,11 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 import prunescope as ps
+from prunescope.measures.runtimes import computing_with
 from prunescope.networks.layers import Layer, Prunable, find_layers
 from prunescope.pruning.granularity import WEIGHT
 from prunescope.pruning.scores import ScoreRequest, l1
 from prunescope.pruning.selection import select
-from prunescope.study.execute import threads
 
 RATES = (0.5, 0.9)
 MOST_TIME = 0.05  # of the peer's
@@ -69,14 +69,14 @@ def rows() -> list[Row]:
     layers = find_layers(network)
     weights = [layer.module.weight.detach() for layer in layers.values()]
     found: list[Row] = []
-    with threads(1):
+    with computing_with(1):
         limit = interleaved(
             {"forward": lambda: find_layers(network), "abs": lambda: [w.abs() for w in weights]}
         )
         found.append(Row("finding the layers", limit["forward"].cpu, "ms"))
         for rate in RATES:
             found += at_rate(network, layers, rate, limit["abs"].cpu)
-    with threads(os.cpu_count() or 1):
+    with computing_with(os.cpu_count() or 1):
         found.append(wall_clock(network, 0.5))
     return found + memory()
 
