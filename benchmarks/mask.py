@@ -20,7 +20,8 @@ from torch.nn.utils import prune as torch_prune
 
 import prunescope as ps
 from prunescope.measures.runtimes import computing_with
-from prunescope.training.evaluation import autocast, logits_of
+from prunescope.networks.network import logits_of
+from prunescope.training.evaluation import autocast
 from prunescope.training.loop import make_optimizer
 from prunescope.training.settings import OptimizerSettings, Precision
 
@@ -50,7 +51,7 @@ def training_step(network: nn.Module, precision: Precision, batch: int = BATCH) 
         with autocast(images.device, precision):
             logits = logits_of(network(images))
         optimizer.zero_grad()
-        functional.cross_entropy(logits, labels).backward()
+        functional.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
 
     return step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import sys
@@ -170,6 +171,23 @@ def test_coarse_types_are_timed_or_said_to_be_unknown(tiny: nn.Module) -> None:
     rows = ps.speed(tiny.bfloat16(), **quick(runtimes=("channels-last", "openvino"))).set_index("runtime")
     assert rows.loc["channels-last", "milliseconds"] > 0
     assert rows.loc["openvino", "why"].startswith("OpenVINO cannot load it: ")
+
+
+class Rounds(PyTorch):
+    """Answers in steps of half precision that are not PyTorch's: off by .9 % of the largest logit."""
+
+    def prepare(self, candidate: Candidate, images: torch.Tensor, threads: int) -> Any:
+        run = super().prepare(candidate, images, threads)
+        return lambda: (logits := run()) + 0.009 * logits.abs().max()
+
+
+def test_logits_may_differ_by_the_steps_of_their_type(tiny: nn.Module, registered: Any) -> None:
+    registered("rounds")(Rounds())
+    single, half = (
+        ps.speed(one, **quick(runtimes=("rounds",))) for one in (tiny, copy.deepcopy(tiny).bfloat16())
+    )
+    assert "are off by" in single["why"].item()
+    assert half["milliseconds"].item() > 0
 
 
 def test_the_dense_network_of_a_study_is_opened_only_if_needed(tiny: nn.Module) -> None:

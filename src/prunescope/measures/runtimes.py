@@ -18,9 +18,8 @@ from torch import nn
 
 from prunescope.errors import PrunescopeError
 from prunescope.networks.export import BATCH, IMAGES, export, first_line, require_deploy
-from prunescope.networks.network import device_of
+from prunescope.networks.network import device_of, logits_of
 from prunescope.registry import Registry
-from prunescope.training.evaluation import logits_of
 
 Logits = Callable[[], torch.Tensor]  # one forward pass of the batch
 

@@ -21,9 +21,8 @@ from prunescope.measures.peak_memory import peak_bytes
 from prunescope.measures.runtimes import RUNTIMES, Logits, computing_with, denormals_as_zero
 from prunescope.measures.stopwatch import Times, interleaved
 from prunescope.measures.variants import Variant, variants_of
-from prunescope.networks.network import evaluating, example_input
+from prunescope.networks.network import evaluating, example_input, logits_of
 from prunescope.pruning.masks import Mask
-from prunescope.training.evaluation import logits_of
 
 TOLERANCE = 1e-3  # by which logits may differ from PyTorch's, of the largest: float32, added in another order
 ROUNDINGS = 16  # the same for coarser types, in steps of theirs
@@ -216,10 +215,10 @@ class _Turns:
 
 def _refuse_other_logits(given: torch.Tensor, expected: torch.Tensor, name: str) -> None:
     """Refuse a runtime that answers otherwise than PyTorch: how fast it is wrong does not matter."""
-    expected, largest = expected.cpu(), float(expected.abs().max())
+    largest = float(expected.abs().max())
     if not math.isfinite(largest):  # nothing to compare with: weights drawn at random can do that
         return
-    off = float((given.cpu() - expected).abs().max())
+    off = float((given.cpu().float() - expected.cpu().float()).abs().max())
     if not off <= max(TOLERANCE, ROUNDINGS * torch.finfo(expected.dtype).eps) * largest:
         raise PrunescopeError(
             f"its logits in {name} are off by {off:.2g}, the largest in PyTorch is {largest:.2g}"

@@ -20,6 +20,7 @@ from prunescope.networks.network import (
     evaluating,
     example_input,
     is_file_name,
+    logits_of,
     open_network,
     origin_of,
     preprocess_of,
@@ -38,7 +39,7 @@ from prunescope.study.settings import (
     rate_name,
 )
 from prunescope.study.steps import Step
-from prunescope.training.evaluation import logits_of, resolve_precision
+from prunescope.training.evaluation import resolve_precision
 from prunescope.training.settings import TrainSettings
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from prunescope.images.batches import Batches
 from prunescope.images.cache import Pixels
-from prunescope.networks.network import device_of, evaluating, preprocess_of
+from prunescope.networks.network import device_of, evaluating, logits_of, preprocess_of
 from prunescope.training.settings import Precision
 
 
@@ -56,7 +56,7 @@ def predict(
         for step, taken in enumerate(batches):
             with autocast(device, precision):
                 outputs = network(preprocess.normalise(taken.images.to(device, non_blocking=True)))
-            logits.append(logits_of(outputs).cpu())
+            logits.append(logits_of(outputs).float().cpu())
             on_step(step + 1, len(batches))
     return torch.cat(logits)
 
@@ -90,10 +90,3 @@ def memory_order(network: nn.Module, channels_last: bool) -> Iterator[None]:
         yield
     finally:
         network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-
-
-def logits_of(outputs: object) -> torch.Tensor:
-    """Return the logits, (images, classes) float32, of whatever a network returns."""
-    logits = outputs if isinstance(outputs, torch.Tensor) else outputs[0]  # type: ignore[index]
-    assert isinstance(logits, torch.Tensor)
-    return logits.float()

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from prunescope.errors import PrunescopeError
 from prunescope.images.batches import Batches
-from prunescope.networks.network import device_of, preprocess_of
-from prunescope.training.evaluation import LabelledPixels, autocast, logits_of, memory_order, predict
+from prunescope.networks.network import device_of, logits_of, preprocess_of
+from prunescope.training.evaluation import LabelledPixels, autocast, memory_order, predict
 from prunescope.training.schedules import factor
 from prunescope.training.settings import OptimizerSettings, TrainSettings
 
