@@ -132,3 +132,15 @@ def test_a_compiled_network(compiled: Callable[[nn.Module], nn.Module]) -> None:
         PrunescopeError, match=r"is compiled: give the network as it was before torch\.compile"
     ):
         find_layers(compiled(nn.Linear(4, 2)), torch.zeros(1, 3, 4, 4))
+
+
+def test_a_module_that_stands_in_the_network_twice_keeps_its_weights() -> None:
+    slopes, again = nn.PReLU(4), nn.Conv2d(4, 4, 1)
+    network = carry(nn.Sequential(nn.Conv2d(3, 4, 1), slopes, again, slopes, again, nn.Flatten()))
+    before = {name: (parameter, parameter.clone()) for name, parameter in network.named_parameters()}
+
+    find_layers(network)
+
+    for name, parameter in network.named_parameters():
+        assert parameter is before[name][0]
+        assert torch.equal(parameter, before[name][1])

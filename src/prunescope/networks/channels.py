@@ -9,9 +9,10 @@ part; the sum is a colour from then on. No graph of the network is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import nn
@@ -101,6 +102,27 @@ def replaced_forward(forwards: Mapping[nn.Module, Callable[..., object]]) -> Ite
             del module.forward
         for module, forward in own.items():
             module.forward = forward
+
+
+def after_norm(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return what a normalisation makes of `x` once it is normalised: timm's batch norms hold their activation."""
+    for child in module.children():
+        x = child(x)
+    return x
+
+
+@contextmanager
+def _buffers_in_double(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Let what modules hold beside weights, such as the filter of a blur, be float64 for a while, as colours are."""
+    buffers = [buffer for module in modules for buffer in module.buffers(recurse=False)]
+    own = [(buffer, buffer.data) for buffer in buffers if buffer.is_floating_point()]
+    try:
+        for buffer, values in own:
+            buffer.data = values.double()
+        yield
+    finally:
+        for buffer, values in own:
+            buffer.data = values
 
 
 def map_channels(
@@ -205,7 +227,12 @@ class _Painting:
 
         hooks = [module.register_forward_pre_hook(enter) for module in names]
         try:
-            with evaluating(self.network), torch.enable_grad(), replaced_forward(forwards):
+            with (
+                evaluating(self.network),
+                torch.enable_grad(),
+                replaced_forward(forwards),
+                _buffers_in_double(module for module in names if module not in forwards),
+            ):
                 self.network.training = self.heads
                 output = self.network(self.example)
         finally:
@@ -245,7 +272,7 @@ class _Painting:
             self.note(found, name, read)
             if getattr(module, "weight", None) is None:
                 self.fix(read, f"followed by {name}, which has no scale and shift to remove")
-            return x
+            return after_norm(module, x)
 
         return look
 
@@ -363,7 +390,7 @@ class _Painting:
 
             return pass_on
 
-        self.pass_through(gate, lambda name, module: lambda x: x)
+        self.pass_through(gate, lambda name, module: partial(after_norm, module))
 
     def tie_to(self, reads: torch.Tensor, shown: torch.Tensor, pushes: Mapping[str, torch.Tensor]) -> None:
         """Tie the gates that act on a layer's inputs to the channels that these are."""
@@ -399,7 +426,7 @@ class _Painting:
             return look
 
         self.example = self.draw(*self.example.shape)  # which may be added to channels
-        self.pass_through(erase, lambda name, module: lambda x: x)
+        self.pass_through(erase, lambda name, module: partial(after_norm, module))
 
     def settle(self) -> None:
         """Put together what is tied; what is tied to a channel that cannot go, cannot go."""

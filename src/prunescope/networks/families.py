@@ -1,4 +1,4 @@
-"""The families of networks that `open_network` knows: torchvision's, and the embedded one."""
+"""The families of networks that `open_network` knows: torchvision's, timm's, and the embedded one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from prunescope.networks import sprig
 from prunescope.networks.network import FAMILIES, Family
 from prunescope.networks.operators import torchvision
 from prunescope.networks.preprocess import Preprocess
+from prunescope.networks.timm_family import Timm
 
 _TRANSFORMING = {"googlenet", "inception_v3"}  # trained with other values of mean and std than they are given
 
@@ -61,10 +62,10 @@ class Torchvision(Family):
                 ) from error
         return path
 
-    def published(self, name: str, file_name: str) -> tuple[Preprocess, dict[str, Any]]:
+    def published(self, name: str, file: str) -> tuple[Preprocess, dict[str, Any]]:
         """Return what torchvision's own function would set for these weights."""
         for entry in torchvision.models.get_model_weights(name):
-            if _file_name(entry) == file_name:
+            if _file_name(entry) == Path(file).name:
                 options = {"transform_input": True} if name in _TRANSFORMING else {}
                 return _from_transforms(entry.transforms()), options
         return self.preprocess(name), {}
@@ -114,4 +115,5 @@ class Embedded(Family):
 
 
 FAMILIES.register("torchvision")(Torchvision())
+FAMILIES.register("timm")(Timm())
 FAMILIES.register("prunescope")(Embedded())

@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from prunescope.errors import PrunescopeError, did_you_mean
 from prunescope.networks.network import evaluating, example_input, logits_of
+from prunescope.networks.shapes import can_gather
 
 Prunable = nn.Conv2d | nn.Linear
 
@@ -59,6 +60,34 @@ class Layer:
     def macs(self) -> int:
         """Multiply-accumulates for one image, without the bias."""
         return self.positions * self.weights
+
+    @property
+    def standardises(self) -> bool:
+        """Whether it brings its weights to one scale before it uses them, as timm's StdConv2d: a 0 is none there."""
+        if can_gather(self.module):  # of torch's own types, or ours
+            return False
+        draw = torch.Generator().manual_seed(0)
+        height, width = self.module.kernel_size if isinstance(self.module, nn.Conv2d) else (1, 1)
+        shape = (
+            1,
+            self.weight_shape[1] * self.groups,
+            *(2 * height, 2 * width)[: len(self.weight_shape) - 2],
+        )
+        weight, x = torch.rand(self.weight_shape, generator=draw), torch.rand(shape, generator=draw)
+        try:
+            once, twice = (_without_bias(self.module, factor * weight, x) for factor in (1, 2))
+        except (RuntimeError, TypeError, ValueError):  # takes something else than an image
+            return False
+        return not torch.allclose(2 * once, twice, rtol=1e-3)
+
+
+def _without_bias(module: Prunable, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return what a layer would put out with another weight, no bias, and gains of its own (at first 0) at 1."""
+    tensors = {name: torch.ones(tensor.shape) for name, tensor in module.state_dict().items()}
+    tensors |= {"weight": weight} | ({} if module.bias is None else {"bias": torch.zeros(len(weight))})
+    with torch.no_grad():
+        output: torch.Tensor = functional_call(module, tensors, x)
+    return output
 
 
 def find_layers(
@@ -125,23 +154,40 @@ def run_for_shapes(network: nn.Module, example: torch.Tensor, forget: Callable[[
     Args:
         forget: called before the latter, with hooks having noted part of the former.
     """
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    shapes = {name: tensor.to("meta") for name, tensor in held_tensors(network).items()}
     try:
-        return functional_call(
-            network, {name: t.to("meta") for name, t in tensors.items()}, example.to("meta")
-        )
+        return functional_call(network, shapes, example.to("meta"), tie_weights=False)
     except Exception:  # a forward pass that looks at values, or makes tensors of its own on the CPU
         forget()
         return network(example)
 
 
+def held_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return parameters and buffers by name; one that several modules share under the name that each has for it.
+
+    So `functional_call` takes them, with `tie_weights=False`. With ties of its own, it leaves a module that stands in
+    the network twice (one PReLU for two convolutions) with what it was lent.
+    """
+    return {
+        f"{path}.{name}" if path else name: tensor
+        for path, module in network.named_modules()
+        for name, tensor in (
+            *module.named_parameters(recurse=False, remove_duplicate=False),
+            *module.named_buffers(recurse=False, remove_duplicate=False),
+        )
+    }
+
+
 def matching(patterns: Sequence[str], names: Iterable[str], of: str = "the network") -> list[str]:
     """Return the names that any of the globs selects, in the order of `names`.
+
+    Args:
+        patterns: the globs; a text is one of them, and not a sequence of letters.
 
     Raises:
         PrunescopeError: a pattern selects nothing.
     """
-    names = list(names)
+    names, patterns = list(names), [patterns] if isinstance(patterns, str) else patterns
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             raise PrunescopeError(

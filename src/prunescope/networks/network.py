@@ -53,6 +53,10 @@ class Origin(BaseModel):
 class Family(ABC):
     """Networks that share a prefix of their name: how they are built and what they expect of images."""
 
+    def available(self) -> bool:
+        """Say whether the package that the networks come from is installed."""
+        return True
+
     @abstractmethod
     def names(self) -> list[str]:
         """Return the names that `build` knows, without the prefix."""
@@ -65,8 +69,8 @@ class Family(ABC):
     def weights(self, name: str, weights: str) -> Path:
         """Return the file behind published weights, fetched if it is not there yet."""
 
-    def published(self, name: str, file_name: str) -> tuple[Preprocess, dict[str, Any]]:
-        """Return preprocessing and options of the published weights in `file_name`, or the architecture's."""
+    def published(self, name: str, file: str) -> tuple[Preprocess, dict[str, Any]]:
+        """Return preprocessing and options of the published weights that `file` is named for, or the architecture's."""
         return self.preprocess(name), {}
 
     @abstractmethod
@@ -90,10 +94,10 @@ def open_network(
     """Open a network in eval mode, on the CPU, in float32.
 
     Args:
-        name: `torchvision/<network>`, `prunescope/sprig`, one's own `package.module:function`, or a file that
-            `save_network` wrote.
-        weights: a checkpoint file, or the name of published weights (`IMAGENET1K_V1`, `DEFAULT`; `SCENES_V1`
-            for the embedded network). None: random initial weights, drawn from `seed`.
+        name: `torchvision/<network>`, `timm/<network>`, `prunescope/sprig`, one's own `package.module:function`,
+            or a file that `save_network` wrote.
+        weights: a checkpoint file, or the name of published weights (`IMAGENET1K_V1`, `DEFAULT`; a tag of timm;
+            `SCENES_V1` for the embedded network). None: random initial weights, drawn from `seed`.
         classes: outputs of the network; by default those of the weights, or of the architecture.
         options: keyword arguments for the function that builds the network.
         preprocess: what the network expects of its images, if it differs from what its weights say.
@@ -119,7 +123,7 @@ def open_network(
         raise PrunescopeError(f"{name} has no published weights {str(weights)!r}: give a checkpoint file")
     elif weights is not None:
         path = resolve(weights, data)
-    expected, defaults = family.published(short, path.name if path else "") if family else (Preprocess(), {})
+    expected, defaults = family.published(short, str(path or "")) if family else (Preprocess(), {})
     chosen = {**defaults, **(options or {})}
     units: dict[str, list[int]] = {}
     with _initial_random(seed):
@@ -140,12 +144,16 @@ def save_network(
         record: what else to note in the file.
         pack: leave zeros out: a bit a weight says where they are. Exact, and smaller the more there are.
     """
-    metadata = {
+    checkpoints.save_state(network.state_dict(), describe(network, record), Path(path), pack)
+
+
+def describe(network: nn.Module, record: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a saved network's file says beside its weights."""
+    return {
         "origin": origin_of(network).model_dump(),
         "preprocess": preprocess_of(network).model_dump(),
         "record": dict(record or {}),
     }
-    checkpoints.save_state(network.state_dict(), metadata, Path(path), pack)
 
 
 def preprocess_of(network: nn.Module) -> Preprocess:
@@ -236,16 +244,19 @@ def _builder(name: str) -> tuple[Build, Family | None, str]:
         if short not in family.names():
             known = family.names()
             some = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
-            near = did_you_mean(short, known) or f"; known: {some}"
+            near = did_you_mean(short.partition(".")[0], known) or f"; known: {some}"  # without a tag of timm
             raise PrunescopeError(f"no network {short!r} in {prefix}{near}")
         return lambda classes, options, trained: family.build(short, classes, options, trained), family, short
     if ":" in name:
         function = _import_function(name)
         return lambda classes, options, _: _call(name, function, classes, options), None, name
-    everything = [f"{prefix}/{short}" for prefix in FAMILIES for short in FAMILIES[prefix].names()]
+    installed = [prefix for prefix in FAMILIES if FAMILIES[prefix].available()]
+    everything = [f"{prefix}/{short}" for prefix in installed for short in FAMILIES[prefix].names()]
+    same = [repr(full) for full in everything if full.endswith(f"/{name}")]
+    near = f" (did you mean {' or '.join(same)}?)" if same else did_you_mean(name, everything)
     raise PrunescopeError(
-        f"no network {name!r}{did_you_mean(name, everything)}; give torchvision/<network>, prunescope/sprig, "
-        "package.module:function, or a file that prunescope saved"
+        f"no network {name!r}{near}; give torchvision/<network>, timm/<network>, "
+        "prunescope/sprig, package.module:function, or a file that prunescope saved"
     )
 
 
