@@ -495,7 +495,7 @@ def panels(figure):
 def test_accuracy_is_drawn_against_the_time_of_the_form_that_one_would_use(folder, results):
     times = times_of(results)
     figure = speed_figures.accuracy_by_time(results, times)
-    styles = looks(results.series)
+    styles = looks(results.series, results.controls)
     every = panels(figure)
     assert [ax.get_title() for ax in every] == ["PyTorch", "ONNX Runtime", "OpenVINO"] * 2
     top1 = table(folder, "scores").query("metric == 'top1'").set_index("network")["value"]
@@ -522,7 +522,7 @@ def test_accuracy_is_drawn_against_the_time_of_the_form_that_one_would_use(folde
 
 def test_bars_reach_over_the_interval_both_ways(folder, results):
     ax = panels(speed_figures.accuracy_by_time(results, times_of(results)))[1]
-    look = looks(results.series)["filters"]
+    look = looks(results.series, results.controls)["filters"]
     found = measured(folder, "filters-0.6-retrained-seed0", "onnxruntime", 1, "compact")
     point = series_lines(ax, look)[1]
     low, high = (point[0] * found["speedup"] / found[end] for end in ("high", "low"))
@@ -537,7 +537,7 @@ def test_bars_reach_over_the_interval_both_ways(folder, results):
 def test_measured_stands_against_promised_with_the_identity(folder, results):
     figure = speed_figures.speedup_by_promise(results, times_of(results))
     ax = panels(figure)[2]
-    look = looks(results.series)["filters"]
+    look = looks(results.series, results.controls)["filters"]
     for variant in ("masked", "compact"):
         expected = [
             (
@@ -601,7 +601,7 @@ def test_several_seeds_are_means_with_their_interval_and_one_row_each(tmp_path):
     assert "Seed" in section.tables[1].columns
     assert len(section.tables[1].rows) == 3 * (1 + 2 * 2)
     ax = panels(section.plots[1].figure)[0]
-    look = looks(results.series)["filters"]
+    look = looks(results.series, results.controls)["filters"]
     speedups = [
         measured(folder, f"filters-0.6-retrained-seed{seed}", "pytorch", 1, "compact")["speedup"]
         for seed in range(3)
@@ -666,7 +666,7 @@ def test_weights_alone_are_drawn_hollow_at_the_dense_network_s_time(tmp_path):
     assert ax.get_xscale() == "linear"
     low, high = ax.get_xlim()
     assert high / low > 1.5  # scatter is not blown up to an effect
-    assert len(series_lines(ax, looks(results.series)["weights"], hollow=True)) == 2
+    assert len(series_lines(ax, looks(results.series, results.controls)["weights"], hollow=True)) == 2
     assert low < DENSE["pytorch"] < high
 
 

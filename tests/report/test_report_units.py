@@ -194,7 +194,15 @@ def test_each_logit_stands_at_the_top1_of_its_class(folder, mis):
 
 def test_of_many_classes_only_the_highest_rate_is_drawn(results):
     rows = [
-        {"class": f"class {i}", "series": series, "stage": stage, "rate": rate, "mis": 0.8, "top1": i / 30}
+        {
+            "class": f"class {i}",
+            "series": series,
+            "stage": stage,
+            "target": str(rate),
+            "rate": rate,
+            "mis": 0.8,
+            "top1": i / 30,
+        }
         for i in range(30)
         for series, stage, rate in (
             ("dense", "dense", 0.0),

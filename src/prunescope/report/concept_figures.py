@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
+from matplotlib.ticker import MaxNLocator
 
 from prunescope.report import figures, heat_maps
-from prunescope.report.formats import decimal, short_percent, shorten, whole
-from prunescope.report.results import Estimate, Results, over_seeds
+from prunescope.report.formats import decimal, name_target, shorten, whole
+from prunescope.report.results import Estimate, Results, over_seeds, targets_of
 from prunescope.report.theme import INK, QUIET, WIDTH, Look, category_looks
 
 TOTAL = Look(INK, "o")
-LEFT_TICKS = tuple(digit * 10.0**power for power in range(-5, 1) for digit in (1, 2, 5))
 CONTROLS = {"": "dense network", "rotated": "its basis rotated at random", "untrained": "untrained"}
 CONTROL_COLOURS = {"": INK, "rotated": "#8a96a3", "untrained": "#cdd4dc"}
 FATES = {  # what became of the detectors of the dense network, and new ones: the same in every figure
@@ -75,7 +72,10 @@ def by_weights_left(results: Results, networks: pd.DataFrame, categories: Sequen
     for ax in grid.flat:
         if not ax.has_data():
             ax.set_axis_off()
-    _finish_left(grid, networks["left"])
+    for ax in grid.flat:
+        figures.weights_left_axis(ax, float(networks.loc[networks["left"] > 0, "left"].min()))
+    for ax in grid[-1]:
+        ax.set_xlabel("Weights left")
     names: list[tuple[str, Artist]] = [
         (name, Line2D([], [], color=look.colour, marker=look.marker, linewidth=1.2))
         for name, look in styles.items()
@@ -108,37 +108,21 @@ def _finish_row(panels: Sequence[Axes], metric: str) -> None:
             ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
 
 
-def _finish_left(grid: NDArray[Any], left: pd.Series[float]) -> None:
-    """Turn the axis of weights left: logarithmic, sparser to the right."""
-    least = float(left[left > 0].min())
-    for ax in grid.flat:
-        ax.set_xscale("log")
-        ax.set_xlim(1.08, least / 1.08)
-        ticks = [tick for tick in LEFT_TICKS if least * 0.99 <= tick]
-        ax.xaxis.set_major_locator(FixedLocator(ticks))
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(figures.PERCENT)
-    for ax in grid[-1]:
-        ax.set_xlabel("Weights left")
-
-
 def unique_by_layer(results: Results, counts: pd.DataFrame) -> Figure:
-    """Draw the unique detectors of each layer: a panel per series, a row per rate.
+    """Draw the unique detectors of each layer: a panel per series, a row per target.
 
     Args:
-        counts: `series`, `stage`, `rate`, `layer`, `unique_detectors`; averaged over seeds here.
+        counts: `series`, `stage`, `target`, `rate`, `layer`, `unique_detectors`; averaged over seeds here.
     """
     order = [str(name) for name in counts["layer"].unique()]
     dense = counts[counts["stage"] == "dense"]
     panels = {}
     for series in results.series:
-        own = pd.concat([dense.assign(rate=-1.0), counts[counts["series"] == series]])
-        table = own.pivot_table(index="rate", columns="layer", values="unique_detectors", observed=True)
-        names = {rate: "dense" if rate < 0 else short_percent(rate) for rate in table.index}
-        panels[series] = table.reindex(columns=order).rename(index=names)
+        own = pd.concat([dense.assign(rate=-1.0, target="dense"), counts[counts["series"] == series]])
+        panels[series] = heat_maps.by_target(own, "unique_detectors").reindex(columns=order)
     most = max(1.0, float(np.nanmax(pd.concat(panels.values()).to_numpy())))
     scale = heat_maps.Scale("Unique detectors", "YlGnBu", 0, most, lambda number: f"{number:g}")
-    return heat_maps.by_layer(panels, scale, rasterized=True)
+    return heat_maps.by_layer(panels, scale, results.target_label, rasterized=True)
 
 
 def controls(detectors: pd.DataFrame, categories: Sequence[str]) -> Figure:
@@ -175,24 +159,23 @@ def controls(detectors: pd.DataFrame, categories: Sequence[str]) -> Figure:
 
 
 def persistence(results: Results) -> Figure:
-    """Draw what became of the dense network's detectors: a panel per series, a bar per rate."""
+    """Draw what became of the dense network's detectors: a panel per series, a bar per target."""
     columns = min(3, len(results.series))
     rows = -(-len(results.series) // columns)
     figure = Figure(figsize=(WIDTH * (0.6, 1, 1)[columns - 1], 0.6 + 2.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for ax, series in zip(grid.flat, results.series, strict=False):
         final = results.final[results.final["series"] == series]
-        means = (
-            final.groupby("rate")[[*(f"concepts_{fate}" for fate in FATES), "concept_jaccard"]]
-            .mean()
-            .dropna()
-        )
+        targets = targets_of(final)
+        counts = [*(f"concepts_{fate}" for fate in FATES), "concept_jaccard"]
+        means = final.groupby("target")[counts].mean().reindex(list(targets)).dropna()
         ax.set_title(shorten(series))
         _draw_fates(ax, means)
         for dense in over_seeds(results.dense, "detectors"):
             ax.axhline(dense.value, color=INK, linewidth=0.8)
-        ax.set_xticks(range(len(means)), [short_percent(float(str(rate))) for rate in means.index])
-        ax.set_xlabel("Rate asked")
+        names = [name_target(target, rate) for target, rate in targets.items() if target in means.index]
+        ax.set_xticks(range(len(means)), names)
+        ax.set_xlabel(results.target_label)
         ax.grid(axis="x", visible=False)
     for ax in grid.flat[len(results.series) :]:
         ax.set_axis_off()

@@ -56,8 +56,6 @@ def _categories(results: Results) -> list[str]:
 def _beside_networks(results: Results) -> pd.DataFrame:
     """Return the dense and final networks with `left` and the counts by category."""
     networks = results.networks[results.networks["final"] | (results.networks["stage"] == "dense")]
-    gone = networks["gone"] if results.final["gone"].notna().any() else networks["rate"]
-    networks = networks.assign(left=(1 - gone).where(networks["stage"] != "dense", 1.0))
     whole_network = results.detectors.query("control == '' and layer == '' and category != ''")
     for metric in COUNTS:
         wide = whole_network.pivot_table(index="network", columns="category", values=metric)
@@ -112,7 +110,7 @@ def _by_weights_left(results: Results, networks: pd.DataFrame, series: str) -> P
 def _by_layer(results: Results, series: str) -> list[Plot]:
     known = results.networks.loc[
         results.networks["final"] | (results.networks["stage"] == "dense"),
-        ["network", "series", "stage", "rate"],
+        ["network", "series", "stage", "target", "rate"],
     ]
     counts = results.detectors.query("control == '' and layer != '' and category == ''").merge(
         known, on="network"

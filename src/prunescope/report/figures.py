@@ -12,7 +12,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from prunescope.report.formats import short_percent, shorten
@@ -20,7 +20,10 @@ from prunescope.report.results import Estimate, Results, over_seeds
 from prunescope.report.theme import INK, QUIET, WIDTH, Look, looks
 
 DODGE = 2.5  # points between the intervals of neighbouring series at one rate
+MOST_ASIDE = 12.0  # points between the first series and the last, however many there are
 ROOM_FOR_TICK = 0.15  # of the width of the smallest panel
+LEFT_TICKS = (*(digit * 10.0**power for power in range(-5, 0) for digit in (1, 2, 5)), 1.0)
+MOST_LEFT_TICKS = 6
 PERCENT = FuncFormatter(lambda value, _: short_percent(value))
 
 
@@ -50,7 +53,7 @@ def accuracy_by_rate(results: Results) -> Figure:
     for ax, (title, networks, hollow) in zip(panels, stages, strict=True):
         ax.set_title(title)
         draw_series(ax, results, networks, TOP1, hollow=hollow)
-        label_rates(ax, networks)
+        label_rates(ax, results)
     keep_to_fractions(panels)
     for ax in panels:
         if results.chance >= ax.get_ylim()[0]:
@@ -99,7 +102,7 @@ def small_multiples(results: Results, measures: Sequence[Measure]) -> Figure:
         if measure.fraction:
             keep_to_fractions(column)
     for ax in grid[-1]:
-        label_rates(ax, results.pruned)
+        label_rates(ax, results)
     legend(figure, results)
     return figure
 
@@ -110,7 +113,7 @@ def size_by_rate(results: Results, measures: Sequence[Measure]) -> Figure:
     for ax, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         ax.set_title(measure.label)
         draw_series(ax, results, results.final, measure)
-        label_rates(ax, results.final)
+        label_rates(ax, results)
         ax.set_ylim(bottom=0)
     legend(figure, results)
     return figure
@@ -130,19 +133,19 @@ def draw_series(
         ax.axhline(dense.value, color=INK, linewidth=1, zorder=1.5)
         if math.isfinite(dense.low):
             ax.axhspan(dense.low, dense.high, color=INK, alpha=0.06, linewidth=0, zorder=1)
-    styles = looks(results.series)
+    styles = looks(results.series, results.controls)
     for place, (series, look) in enumerate(styles.items()):
         own = networks[networks["series"] == series]
-        at = {estimate.rate: estimate.value for estimate in over_seeds(own, x)}
-        estimates = [estimate for estimate in over_seeds(own, measure.metric) if estimate.rate in at]
-        aside = DODGE * (place - (len(styles) - 1) / 2)
+        at = {estimate.target: estimate.value for estimate in over_seeds(own, x)}
+        estimates = [estimate for estimate in over_seeds(own, measure.metric) if estimate.target in at]
+        aside = min(DODGE, MOST_ASIDE / len(styles)) * (place - (len(styles) - 1) / 2)
         moved = ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans)
         if any(estimate.seeds > 1 for estimate in estimates):
             seeds = own[[x, measure.metric]].dropna().to_numpy()
             ax.plot(*seeds.T, look.marker, color=look.colour, alpha=0.3, markersize=2.5, transform=moved)
             ax.update_datalim(seeds)
         draw_estimates(
-            ax, [at[estimate.rate] for estimate in estimates], estimates, look, hollow=hollow, moved=moved
+            ax, [at[estimate.target] for estimate in estimates], estimates, look, hollow=hollow, moved=moved
         )
     if measure.fraction:
         ax.yaxis.set_major_formatter(PERCENT)
@@ -153,7 +156,8 @@ def draw_estimates(
     ax: Axes, x: list[float], estimates: list[Estimate], look: Look, *, hollow: bool, moved: Transform
 ) -> None:
     """Draw one series as a line with markers and intervals, where `moved` puts it."""
-    values, lows, highs = ([estimate[i] for estimate in estimates] for i in (2, 3, 4))
+    values = [estimate.value for estimate in estimates]
+    lows, highs = [estimate.low for estimate in estimates], [estimate.high for estimate in estimates]
     ax.vlines(x, lows, highs, look.colour, linewidth=0.9, alpha=0.8, transform=moved)
     face = "white" if hollow else look.colour
     style = "--" if hollow else "-"
@@ -171,20 +175,33 @@ def keep_to_fractions(panels: Sequence[Axes]) -> None:
         ax.set_ylim(max(bottom, -0.02), min(top, 1.02))
 
 
-def label_rates(ax: Axes, networks: pd.DataFrame) -> None:
-    """Label the axis of rates, with each rate where there is room."""
-    rates = sorted(networks.loc[networks["stage"] != "dense", "rate"].unique())
-    if np.diff(rates).min(initial=1.0) > ROOM_FOR_TICK * (rates[-1] - rates[0]):
+def label_rates(ax: Axes, results: Results) -> None:
+    """Label the axis of rates, with each rate where all were asked for and there is room."""
+    rates = sorted(results.sparse["rate"].unique())
+    room = rates and np.diff(rates).min(initial=1.0) > ROOM_FOR_TICK * (rates[-1] - rates[0])
+    if room and results.sparse["asked"].all():
         ax.set_xticks(rates)
     ax.xaxis.set_major_formatter(PERCENT)
-    ax.set_xlabel("Rate asked")
+    ax.set_xlabel(results.rate_label)
+
+
+def weights_left_axis(ax: Axes, least: float) -> None:
+    """Turn the axis of weights left, down to `least` above 0: logarithmic, sparser to the right."""
+    ax.set_xscale("log")
+    ax.set_xlim(1.08, least / 1.08)
+    ticks = [tick for tick in LEFT_TICKS if least * 0.99 <= tick]
+    if len(ticks) > MOST_LEFT_TICKS:
+        ticks = [tick for tick in ticks if f"{tick:.0e}"[0] == "1"]
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(PERCENT)
 
 
 def legend(figure: Figure, results: Results, also: Sequence[tuple[str, Artist]] = ()) -> None:
     """Name every series once, below all panels, and what else is drawn."""
     lines = [
         (shorten(name), Line2D([], [], color=look.colour, marker=look.marker))
-        for name, look in looks(results.series).items()
+        for name, look in looks(results.series, results.controls).items()
     ]
     legend_below(figure, [("dense", Line2D([], [], color=INK, linewidth=1)), *lines, *also])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 
 NO_VALUE = "–"
 SPACE = "\u00a0"  # keeps a number and its unit on one line
 LONGEST_NAME = 30  # characters of a name on an axis
+UNITS = {"macs": "MACs", "milliseconds": "ms"}  # of budgets
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -91,6 +93,26 @@ def whole(number: float) -> str:
 def count(number: int, noun: str) -> str:
     """Write 1 seed, 3 seeds."""
     return f"{number:,}{SPACE}{noun}{'' if number == 1 or noun == 'series' else 's'}"
+
+
+def is_rate(target: str) -> bool:
+    """Whether a target is a rate, rather than a budget or a factor of what each layer tolerates."""
+    return re.fullmatch(r"[0-9.]+(e-[0-9]+)?", target) is not None
+
+
+def name_target(target: str, rate: float) -> str:
+    """Write what was asked: a rate as 40 %; else ×0.5 of what each layer tolerates, 50 % of MACs, 5 ms."""
+    if is_rate(target):
+        return short_percent(rate)
+    if factor := re.fullmatch(r"x([0-9.e+-]+)", target):
+        return f"×{factor[1]}"
+    budget = re.fullmatch(r"([0-9.e+-]+)( of)? ([a-z]+)", target)
+    if budget is None:
+        return target
+    amount, unit = float(budget[1]), UNITS.get(budget[3], budget[3])
+    if budget[2]:
+        return f"{short_percent(amount)} of {unit}"
+    return f"{amount:g}{SPACE}{unit}" if unit == "ms" else f"{quantity(amount)}{SPACE}{unit}"
 
 
 def listing(items: list[str], most: int | None = None) -> str:

@@ -8,16 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from prunescope.report.formats import short_percent, shorten
-from prunescope.report.results import Results
+from prunescope.report.formats import name_target, short_percent, shorten
+from prunescope.report.results import Results, targets_of
 from prunescope.report.theme import FAINT, INK, WIDTH
 
 LEFT_COLOURS = "YlGnBu"  # light is little
+LONGEST_TITLE = 80  # characters above a panel as wide as the page
+UPRIGHT = 16  # columns whose names fit side by side; of more, they stand upright
 CHANGE_COLOURS = "PuOr"  # orange below, purple above: told apart with every common colour blindness
 SPARED: dict[str, Any] = {"facecolor": "none", "edgecolor": "white", "hatch": "////", "linewidth": 0}
 
@@ -30,21 +33,21 @@ class Scale(NamedTuple):
     low: float
     high: float
     write: Callable[[float], str]
+    gamma: float = 1.0  # below 1, colours tell small values apart better than large ones
 
 
 def density_by_layer(results: Results) -> Figure:
-    """Draw the weights left in each layer: a panel per series, a row per rate, layers from the input on."""
-    final = results.final[["network", "series", "rate"]]
+    """Draw the weights left in each layer: a panel per series, a row per target, layers from the input on."""
+    final = results.final[["network", "series", "target", "rate"]]
     layers = results.layers.merge(final, on="network")
     order = [str(name) for name in layers["layer"].unique()]
     left = {
-        series: own.pivot_table(index="rate", columns="layer", values="left")
-        .reindex(columns=order)
-        .rename(index=short_percent)
+        series: by_target(own, "left").reindex(columns=order)
         for series in results.series
+        if series not in results.controls  # which have the densities of the series that they belong to
         if len(own := layers[layers["series"] == series])
     }
-    figure = by_layer(left, Scale("Weights left", LEFT_COLOURS, 0, 1, short_percent))
+    figure = by_layer(left, Scale("Weights left", LEFT_COLOURS, 0, 1, short_percent), results.target_label)
     for ax, series in zip(figure.axes, left, strict=False):
         spared = set(layers.loc[(layers["series"] == series) & layers["spared"].astype(bool), "layer"])
         for column in (i for i, layer in enumerate(order) if layer in spared):
@@ -54,11 +57,25 @@ def density_by_layer(results: Results) -> Figure:
     return figure
 
 
-def by_layer(panels: Mapping[str, pd.DataFrame], scale: Scale, *, rasterized: bool = False) -> Figure:
-    """Draw a panel per series on one scale, a row per rate, a column per layer.
+def by_target(rows: pd.DataFrame, values: str) -> pd.DataFrame:
+    """Average over seeds: a row per target, by name, the rates rising; a column per layer.
 
     Args:
-        panels: from the name of a series to (rates, layers), labelled, with the same layers for all.
+        rows: `target`, `rate`, `layer` and the values.
+    """
+    targets = targets_of(rows)
+    table = rows.pivot_table(index="target", columns="layer", values=values, observed=True)
+    return table.reindex(list(targets)).set_axis([name_target(*target) for target in targets.items()])
+
+
+def by_layer(
+    panels: Mapping[str, pd.DataFrame], scale: Scale, label: str, *, rasterized: bool = False
+) -> Figure:
+    """Draw a panel per series on one scale, a row per target, a column per layer.
+
+    Args:
+        panels: from the name of a series to (targets, layers), labelled, with the same layers for all.
+        label: what the rows are called.
         rasterized: keeps many cells small in the page; lines and letters stay sharp.
     """
     order = [str(name) for name in next(iter(panels.values())).columns]
@@ -68,17 +85,19 @@ def by_layer(panels: Mapping[str, pd.DataFrame], scale: Scale, *, rasterized: bo
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     axes: list[Axes] = list(grid[:, 0])
     for ax, (series, rows) in zip(axes, panels.items(), strict=True):
-        mesh = _heat_map(ax, rows.to_numpy(), scale.colours, scale.low, scale.high)
+        norm = PowerNorm(scale.gamma, scale.low, scale.high)
+        mesh = _heat_map(ax, rows.to_numpy(), scale.colours, norm)
         mesh.set_rasterized(rasterized)
-        ax.set_title(shorten(series))
+        ax.set_title(shorten(series, LONGEST_TITLE))
         ax.invert_yaxis()  # more is pruned further down
         _ticks(ax.yaxis, [str(name) for name in rows.index], 7)
-    axes[len(axes) // 2].set_ylabel("Rate asked")
+    axes[len(axes) // 2].set_ylabel(label)
     # As large as fits side by side; of more than 100 layers, every second or third is named.
     size = min(6.5, max(4.0, 420 / len(order)))
     _ticks(axes[-1].xaxis, [shorten(name) for name in order], size, most=100)
     axes[-1].tick_params("x", rotation=90)
-    bar = figure.colorbar(mesh, ax=axes, location="right", aspect=30, pad=0.015)
+    slim = max(30, 7 * figure.get_figheight())
+    bar = figure.colorbar(mesh, ax=axes, location="right", aspect=slim, pad=0.015)
     _finish_bar(bar, scale.label, scale.write)
     return figure
 
@@ -88,18 +107,20 @@ def change_by_class(results: Results, change: pd.DataFrame) -> Figure:
 
     Args:
         results: the study, whose series give the order.
-        change: (classes, networks) in fractions; its columns are pairs of series and rate.
+        change: (classes, networks) in fractions; its columns are pairs of a series and the name of a target.
     """
     values = change.to_numpy()
     columns: list[Any] = change.columns.to_list()
     figure = Figure(figsize=(WIDTH, 1.0 + 0.17 * len(change)), layout="constrained")
     ax = figure.subplots()
     largest = max(float(np.nanmax(np.abs(values))), 0.01)
-    mesh = _heat_map(ax, values, CHANGE_COLOURS, -largest, largest)
+    mesh = _heat_map(ax, values, CHANGE_COLOURS, Normalize(-largest, largest))
     ax.invert_yaxis()  # the first class on top
     _ticks(ax.yaxis, [shorten(str(name)) for name in change.index], 7)
-    _ticks(ax.xaxis, [short_percent(rate) for _, rate in columns], 6.5, most=40)
-    if values.shape[1] <= 16:
+    _ticks(ax.xaxis, [target for _, target in columns], 6.5 if len(columns) <= UPRIGHT else 6, most=80)
+    if len(columns) > UPRIGHT:
+        ax.tick_params("x", rotation=90)
+    if len(columns) <= UPRIGHT:
         _write_values(ax, values, largest)
     names = [name for name, _ in columns]
     for name in results.series:
@@ -115,20 +136,20 @@ def change_by_class(results: Results, change: pd.DataFrame) -> Figure:
                 ha="center",
                 fontweight="bold",
             )
-    ax.set_xlabel("Rate asked")
+    ax.set_xlabel(results.target_label)
     bar = figure.colorbar(mesh, ax=ax, location="right", aspect=30, pad=0.015)
     _finish_bar(bar, "Change of top-1 (points)", _whole_points)
     return figure
 
 
-def _heat_map(ax: Axes, values: NDArray[Any], colours: str, low: float, high: float) -> Any:
+def _heat_map(ax: Axes, values: NDArray[Any], colours: str, norm: Normalize) -> Any:
     """Draw (rows, columns) as cells with white lines between; grey where there is no value."""
     ax.set_facecolor(FAINT)
     ax.grid(False)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     masked = np.ma.masked_invalid(values)
-    return ax.pcolormesh(masked, cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=0.4)
+    return ax.pcolormesh(masked, cmap=colours, norm=norm, edgecolors="white", linewidth=0.4)
 
 
 def _write_values(ax: Axes, values: NDArray[Any], largest: float) -> None:

@@ -10,8 +10,19 @@ import numpy as np
 import pandas as pd
 
 from prunescope.report.blocks import Cell, Fact, Section, Table, table_of
-from prunescope.report.formats import NO_VALUE, count, listing, short_percent
-from prunescope.report.results import Results, records
+from prunescope.report.formats import NO_VALUE, count, listing, name_target
+from prunescope.report.results import Results, records, targets_of
+from prunescope.report.theme import series_of
+
+MOST_TARGETS = 8  # of a series that are listed; of more, how many and the first and last
+WORDS = {  # of the tables, where those of the field are others
+    "erk": "Erdős–Rényi kernel",
+    "specific": "specific to each layer",
+    "gradual": "gradual, during training",
+    "learning-rate-rewinding": "learning-rate rewinding",
+    "weight-rewinding": "weight rewinding",
+    "re-initialise": "re-initialised",
+}
 
 
 def method(results: Results) -> Section:
@@ -62,7 +73,7 @@ def reproduce(results: Results) -> Section:
 
 def _spared(results: Results) -> list[Fact]:
     """Name the layers that are never pruned, once for all series that spare the same."""
-    layers = results.layers.merge(results.pruned[["network", "series"]], on="network")
+    layers = results.layers.merge(results.sparse[["network", "series"]], on="network")
     spared = layers[layers["spared"].astype(bool)]
     by_layers: dict[str, list[str]] = {}
     for series, own in spared.groupby("series", sort=False):
@@ -75,13 +86,36 @@ def _spared(results: Results) -> list[Fact]:
 
 def _series_table(results: Results) -> Table:
     columns = ("granularity", "score", "scope", "norm", "hold", "schedule", "retraining")
+    column = "Rates asked" if results.networks["asked"].all() else "Targets"
     rows = []
     for name in results.series:
-        own = records(results.pruned[results.pruned["series"] == name])
-        row = {"Series": Cell(name)} | {key.capitalize(): Cell(_text(own[0][key])) for key in columns}
-        rates = sorted({network["rate"] for network in own})
-        rows.append(row | {"Rates asked": Cell(listing([short_percent(rate) for rate in rates]))})
-    return table_of(rows, "The series, each one way to prune at several rates", sortable=False)
+        own = results.sparse[results.sparse["series"] == name]
+        first = records(own)[0]
+        words = {key: WORDS.get(str(first[key]), _text(first[key])) for key in columns}
+        settings = _settings_of(results, name)
+        if first["granularity"] == "n:m" and "m" in settings:
+            words["granularity"] = f"n:m, blocks of {settings['m']} inputs"
+        row = {"Series": Cell(name), "Control": Cell(results.controls.get(name, NO_VALUE))}
+        row |= {key.capitalize(): Cell(text) for key, text in words.items()}
+        images = first["recalibrate"]
+        row["Batch norms recalibrated"] = Cell(NO_VALUE if math.isnan(images) else f"on {images:,.0f} images")
+        asked = [name_target(*target) for target in targets_of(own).items()]
+        whole = listing(asked) if len(asked) <= MOST_TARGETS else f"{len(asked)}, {asked[0]} to {asked[-1]}"
+        rows.append(row | {column: Cell(whole)})
+    caption = "The series, each one way to prune at several rates"
+    if not results.networks["asked"].all():
+        caption = (
+            "The series, each one way to prune. ×0.5: half of the rate that each layer is given or tolerates, and "
+            "so on; of MACs, weights, bytes or ms: budgets, for which the rate was found"
+        )
+    return table_of(rows, caption, sortable=False)
+
+
+def _settings_of(results: Results, series: str) -> Mapping[str, Any]:
+    """Return the settings of a series, of a control those of the series that it belongs to; empty if unknown."""
+    name = series_of(series, results.controls.get(series, ""))
+    choices = (results.study.get("settings") or {}).get("prune") or []
+    return next((choice for choice in choices if choice.get("series") == name), {})
 
 
 def _images(images: Mapping[str, Any]) -> str:

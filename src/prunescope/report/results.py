@@ -12,6 +12,7 @@ import pandas as pd
 
 from prunescope.errors import PrunescopeError, describe_os_error
 from prunescope.measures.intervals import t_interval
+from prunescope.report.formats import is_rate
 from prunescope.report.tables import read_tables
 
 METRICS = (
@@ -24,20 +25,24 @@ METRICS = (
     "detectors", "unique_detectors", "concept_jaccard",
     "concepts_kept", "concepts_changed", "concepts_lost", "concepts_gained",
 )  # fmt: skip
-TABLES_AS_THEY_ARE = ("classes", "steps", "units", "detectors", "examples", "thumbnails", "speed")
+TABLES_AS_THEY_ARE = (
+    "classes", "steps", "units", "detectors", "examples", "thumbnails", "speed", "sensitivity",
+)  # fmt: skip
 
 
 Network = dict[str, Any]  # one row of `Results.networks`
 
 
 class Estimate(NamedTuple):
-    """A metric of one series at one rate, averaged over seeds.
+    """A metric of one series at one target, averaged over seeds.
 
-    `low` and `high` are the 95 % interval: for one seed the metric's own, over images (NaN where there is
-    none); for several, Student's t over seeds.
+    `target` is what was asked, a rate or a budget, as text; `rate` the mean of the rates, which for a budget is
+    found anew for each seed. `low` and `high` are the 95 % interval: for one seed the metric's own, over images
+    (NaN where there is none); for several, Student's t over seeds.
     """
 
     series: str
+    target: str
     rate: float
     value: float
     low: float
@@ -53,9 +58,14 @@ class Results:
         study: what `study.json` holds; any key may be absent.
         networks: one row per network; columns of the table `networks`, every metric of `METRICS` with its
             `…_low` and `…_high` (NaN where not measured), and
+            `target`: what was asked, as text, filled in from the rate where the table has none; networks of
+            several seeds belong together by `series` and `target`, since `rate` may have been found for each;
+            `asked`: whether the target is a rate, rather than a budget or a factor for which a rate was found;
             `zeros`, `unreachable`: fraction of the prunable weights, as the network stands;
             `gone`: the one of the two that says what is really gone, `unreachable` for filters, else `zeros`;
+            `left`: the rest, or what the rate leaves where sizes were not measured;
             `macs_left`, `file_left`: against the dense network of the same seed;
+            `before`: of a retrained network, the one just pruned that it comes from, if its series has one;
             `final`: whether the series ends in this network, rather than going on to retrain it.
         layers: one row per network and layer, with `left`: the fraction of its weights that is not gone.
         classes: one row per network and class.
@@ -65,6 +75,7 @@ class Results:
         examples: one row per image that a unit of a network answers to most or least.
         thumbnails: one row per image of the examples.
         speed: one row per network, runtime, batch and variant (dense, masked, compact).
+        sensitivity: one row per series, seed, layer and rate, that layer alone being pruned.
         files: the names of all files of tables.
     """
 
@@ -78,6 +89,7 @@ class Results:
     examples: pd.DataFrame
     thumbnails: pd.DataFrame
     speed: pd.DataFrame
+    sensitivity: pd.DataFrame
     files: list[str]
 
     @property
@@ -86,9 +98,22 @@ class Results:
         return self.networks[self.networks["stage"] == "dense"]
 
     @property
+    def sparse(self) -> pd.DataFrame:
+        """All networks but the dense ones."""
+        return self.networks[self.networks["stage"] != "dense"]
+
+    @property
     def pruned(self) -> pd.DataFrame:
         """The networks just pruned, before any retraining."""
         return self.networks[self.networks["stage"] == "pruned"]
+
+    @property
+    def prunings(self) -> pd.DataFrame:
+        """One network per pruning: as pruned; or as trained, if that pruned it or used the mask of another series."""
+        return self.networks[
+            (self.networks["stage"] == "pruned")
+            | ((self.networks["stage"] == "retrained") & self.networks["before"].isna())
+        ]
 
     @property
     def retrained(self) -> pd.DataFrame:
@@ -103,7 +128,25 @@ class Results:
     @property
     def series(self) -> list[str]:
         """The names of the series, in the order of the study."""
-        return [str(name) for name in self.networks.loc[self.networks["stage"] != "dense", "series"].unique()]
+        return [str(name) for name in self.sparse["series"].unique()]
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """The series that are controls of another one: their names, and which control each is."""
+        rows = self.sparse.drop_duplicates("series").dropna(subset=["control"])
+        return {
+            str(name): str(control) for name, control in zip(rows["series"], rows["control"], strict=True)
+        }
+
+    @property
+    def rate_label(self) -> str:
+        """What an axis or a column of rates is called."""
+        return "Rate asked" if self.networks["asked"].all() else "Rate asked or found"
+
+    @property
+    def target_label(self) -> str:
+        """What rows or ticks are called that are named by `name_target`."""
+        return "Rate asked" if self.networks["asked"].all() else "Target"
 
     @property
     def seeds(self) -> int:
@@ -146,21 +189,25 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
 
 
+def targets_of(networks: pd.DataFrame) -> dict[str, float]:
+    """Return the targets of networks by their mean rate, which rises."""
+    means = networks.groupby("target", sort=False)["rate"].mean().round(6).sort_values(kind="stable")
+    return {str(target): float(rate) for target, rate in means.items()}
+
+
 def over_seeds(networks: pd.DataFrame, metric: str) -> list[Estimate]:
-    """Average a metric over the seeds of each series and rate, rates rising within a series."""
-    measured = networks.dropna(subset=[metric])
-    order = list(measured["series"].unique())
-    groups: dict[tuple[str, float], pd.DataFrame] = dict(iter(measured.groupby(["series", "rate"])))  # type: ignore[arg-type]
+    """Average a metric over the seeds of each series and target, rates rising within a series."""
     estimates = []
-    for series, rate in sorted(groups, key=lambda key: (order.index(key[0]), key[1])):
-        group = groups[series, rate]
+    for (series, target), group in networks.dropna(subset=[metric]).groupby(["series", "target"], sort=False):
         values = [float(value) for value in group[metric]]
         if len(values) > 1:
             low, high = t_interval(values)
         else:
             low, high = (float(group.iloc[0].get(f"{metric}_{end}", math.nan)) for end in ("low", "high"))
-        estimates.append(Estimate(series, rate, math.fsum(values) / len(values), low, high, len(values)))
-    return estimates
+        rate, value = round(float(group["rate"].mean()), 6), math.fsum(values) / len(values)
+        estimates.append(Estimate(str(series), str(target), rate, value, low, high, len(values)))
+    order = {series: place for place, series in enumerate(dict.fromkeys(each.series for each in estimates))}
+    return sorted(estimates, key=lambda each: (order[each.series], each.rate))
 
 
 def _read_study(path: Path) -> dict[str, Any]:
@@ -182,6 +229,8 @@ def _read_study(path: Path) -> dict[str, Any]:
 def _join(networks: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Put every network's metrics beside it, and what follows from them."""
     joined = networks.assign(rate=networks["rate"].fillna(0.0).round(6))  # .3 and .1 + .2 are one rate
+    joined["target"] = joined["target"].fillna(joined["rate"].map("{:.4g}".format))
+    joined["asked"] = joined["target"].map(is_rate).astype(bool)
     for column, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
         wide = scores.pivot(index="network", columns="metric", values=column).reindex(columns=list(METRICS))
         joined = joined.join(wide.astype(float).add_suffix(suffix), on="network")
@@ -190,11 +239,19 @@ def _join(networks: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         after_pruning = joined[f"{what}_after_pruning"]
         joined[what] = joined[f"{what}_after_retraining"].where(is_retrained, after_pruning)
     joined["gone"] = _gone(joined)
+    joined["left"] = (1 - joined["gone"].fillna(joined["rate"])).where(joined["stage"] != "dense", 1.0)
     joined["macs_left"] = joined["macs_effective"] / joined["macs_dense"]
     dense = joined[joined["stage"] == "dense"].drop_duplicates("seed").set_index("seed")
     joined["file_left"] = joined["file_bytes_zstd"] / joined["seed"].map(dense["file_bytes_zstd"])
+    joined["before"] = _before(joined)
     joined["final"] = is_retrained | ((joined["stage"] == "pruned") & (joined["retraining"] == "none"))
     return joined
+
+
+def _before(networks: pd.DataFrame) -> pd.Series[Any]:
+    pruned = networks[networks["stage"] == "pruned"].set_index("network")["series"]
+    own = (networks["stage"] == "retrained") & (networks["parent"].map(pruned) == networks["series"])
+    return networks["parent"].where(own)
 
 
 def _gone(table: pd.DataFrame) -> pd.Series[float]:

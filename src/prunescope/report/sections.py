@@ -15,12 +15,26 @@ from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, tab
 from prunescope.report.cards import cards
 from prunescope.report.concepts import concepts
 from prunescope.report.figures import Measure
-from prunescope.report.formats import NO_VALUE, count, decimal, interval, listing, percent, quantity, times
+from prunescope.report.formats import (
+    NO_VALUE,
+    count,
+    decimal,
+    interval,
+    listing,
+    name_target,
+    percent,
+    quantity,
+    times,
+)
+from prunescope.report.network_cells import name_cells
 from prunescope.report.provenance import method, reproduce, steps
-from prunescope.report.results import METRICS, Network, Results, records
+from prunescope.report.results import METRICS, Network, Results, records, targets_of
+from prunescope.report.scores_compared import scores_compared
+from prunescope.report.sensitivity import sensitivity
 from prunescope.report.speed import speed
 from prunescope.report.summary import summary
 from prunescope.report.units import units
+from prunescope.report.weights_left import weights_left
 
 MOST_CLASSES = 50  # that a figure shows; of more, it shows the `FEW_CLASSES` that change most
 FEW_CLASSES = 20
@@ -35,17 +49,17 @@ SIZES = (Measure("macs_left", "MACs left", True), Measure("file_left", "Compress
 
 def accuracy(results: Results) -> Section | None:
     """Show accuracy against the rate, and against what is really gone."""
-    if results.pruned["top1"].isna().all():
+    if results.sparse["top1"].isna().all():
         return None
-    retrains = not results.retrained.empty
+    retrains, rate = not results.retrained.empty, results.rate_label.lower()
     styles = "Dashed, hollow: right after pruning; solid: after retraining. " if retrains else ""
     plots = [
         Plot(
             "top1-by-rate",
             figures.accuracy_by_rate(results),
-            f"Top-1 accuracy against the rate asked. {styles}Black: the dense network; dotted: "
+            f"Top-1 accuracy against the {rate}. {styles}Black: the dense network; dotted: "
             f"always naming the most frequent class. {_intervals(results)}",
-            _alt("Top-1 accuracy against the rate asked", results),
+            _alt(f"Top-1 accuracy against the {rate}", results),
         )
     ]
     if results.final["top1"].notna().any():
@@ -59,14 +73,14 @@ def accuracy(results: Results) -> Section | None:
                 _alt("Top-1 accuracy against the weights really gone and the MACs left", results),
             )
         )
-    others = [measure for measure in OTHER_MEASURES if results.pruned[measure.metric].notna().any()]
+    others = [measure for measure in OTHER_MEASURES if results.sparse[measure.metric].notna().any()]
     if others:
         plots.append(
             Plot(
                 "other-measures-by-rate",
                 figures.small_multiples(results, others),
                 f"Other measures of the same networks; each panel has its own scale. {_intervals(results)}",
-                _alt(f"{listing([measure.label for measure in others])} against the rate asked", results),
+                _alt(f"{listing([measure.label for measure in others])} against the {rate}", results),
             )
         )
     return Section("accuracy", "Accuracy", plots=plots)
@@ -74,13 +88,19 @@ def accuracy(results: Results) -> Section | None:
 
 def layers(results: Results) -> Section | None:
     """Show what is left of each layer."""
-    if not results.layers["network"].isin(results.final["network"]).any():
+    shown = results.final[~results.final["series"].isin(results.controls)]
+    if not results.layers["network"].isin(shown["network"]).any():
         return None
     plot = Plot(
         "density-by-layer",
         heat_maps.density_by_layer(results),
         "Share of each layer's weights that is left; layers in the order of the network, one row per rate "
-        "asked. For filters, weights that read or feed only removed ones count as gone.",
+        "or budget. For filters, weights that read or feed only removed ones count as gone."
+        + (
+            " Controls are as dense in every layer as the series that they belong to."
+            if results.controls
+            else ""
+        ),
         _alt(f"Heat map of the weights left in {count(results.layers['layer'].nunique(), 'layer')}", results),
     )
     return Section("layers", "Density by layer", plots=[plot])
@@ -89,7 +109,9 @@ def layers(results: Results) -> Section | None:
 def size(results: Results) -> Section | None:
     """Show how large the networks are."""
     every_end = pd.concat([results.dense, results.final])
-    ends = every_end.groupby(["series", "rate"], sort=False)[list(METRICS)].mean().reset_index()
+    ends = (
+        every_end.groupby(["series", "target", "asked"], sort=False)[["rate", *METRICS]].mean().reset_index()
+    )
     if ends["nonzero"].isna().all():
         return None
     plots = []
@@ -102,14 +124,17 @@ def size(results: Results) -> Section | None:
                 "outputs and nonzero weights, and of its saved file after zstd compression. Neither is a "
                 "measured speed. A dense network whose weights were stored in half precision compresses better "
                 "than one retrained in float32, so that little pruning can make the file larger.",
-                _alt(f"{listing([measure.label for measure in measures])} against the rate asked", results),
+                _alt(
+                    f"{listing([measure.label for measure in measures])} against the {results.rate_label.lower()}",
+                    results,
+                ),
             )
         )
     caption = (
         "Size of the dense network and of those in which each series ends. Compression is total over left: "
         "of the prunable weights, of all weights, and of all with the unreachable ones counted as gone."
     )
-    rows = [_size_row(network) for network in records(ends)]
+    rows = [_size_row(network, results) for network in records(ends)]
     if any(row[SMALLER].text != NO_VALUE for row in rows):
         caption += (
             " Compact: the file once the removed channels have left the tensors, and the MACs that it then takes. "
@@ -151,15 +176,14 @@ def networks(results: Results) -> Section | None:
     if results.networks.empty:
         return None
     nothing = dict.fromkeys(results.networks.columns, math.nan)
-    several = results.seeds > 1
-    retrained = {network["parent"]: network for network in records(results.retrained)}
-    rows = [_network_row(dense, nothing, dense, several) for dense in records(results.dense)]
-    for pruned in records(results.pruned):
-        if pruned["final"]:
-            rows.append(_network_row(pruned, nothing, pruned, several))
+    retrained = {network["before"]: network for network in records(results.retrained)}
+    rows = [_network_row(dense, nothing, dense, results) for dense in records(results.dense)]
+    for network in records(results.prunings):
+        if network["final"]:
+            rows.append(_network_row(network, nothing, network, results))
         else:
-            end = retrained.get(pruned["network"], nothing)
-            rows.append(_network_row(pruned, pruned, end, several))
+            end = retrained.get(network["network"], nothing)
+            rows.append(_network_row(network, network, end, results))
     caption = (
         "Every network, with 95 % intervals over the test images where there are any. “Pruned” is before the "
         "retraining that follows; all else is in the end. Zeros, unreachable and compression are of the "
@@ -174,6 +198,9 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     summary,
     method,
     accuracy,
+    weights_left,
+    scores_compared,
+    sensitivity,
     layers,
     size,
     speed,
@@ -187,10 +214,9 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
 )
 
 
-def _size_row(network: Network) -> dict[str, Cell]:
+def _size_row(network: Network, results: Results) -> dict[str, Cell]:
     return {
-        "Series": Cell(str(network["series"])),
-        "Rate asked": number_cell(network["rate"], percent),
+        **name_cells(network, results),
         "Nonzero weights": _of(network, "nonzero", "weights"),
         "Unreachable": number_cell(network["unreachable_all"], percent),
         "Compression, prunable": number_cell(network["compression_prunable"], times),
@@ -212,12 +238,11 @@ def _smaller(network: Network) -> Cell:
     return Cell(NO_VALUE, number=math.nan)
 
 
-def _network_row(network: Network, pruned: Network, end: Network, several_seeds: bool) -> dict[str, Cell]:
+def _network_row(network: Network, pruned: Network, end: Network, results: Results) -> dict[str, Cell]:
     """Describe a network before retraining and in the end, either all NaN where it does not exist."""
     return {
-        "Series": Cell(str(network["series"])),
-        "Rate asked": number_cell(network["rate"], percent),
-        "Seed": number_cell(network["seed"] if several_seeds else math.nan, "{:.0f}".format),
+        **name_cells(network, results),
+        "Seed": number_cell(network["seed"] if results.seeds > 1 else math.nan, "{:.0f}".format),
         "Zeros, pruned": number_cell(pruned["zeros"], percent),
         "Zeros": number_cell(end["zeros"], percent),
         "Unreachable": number_cell(end["unreachable"], percent),
@@ -244,16 +269,25 @@ def _change_by_class(results: Results) -> pd.DataFrame:
     """Compare each class with the dense network of the same seed; the mean over seeds.
 
     Returns:
-        (classes, networks): a row per class, a column per pair of series and rate.
+        (classes, networks): a row per class, a column per pair of a series and the name of a target.
     """
-    known = results.networks[["network", "series", "rate", "seed", "stage", "final"]]
+    known = results.networks[["network", "series", "target", "seed", "stage", "final"]]
     rows = results.classes.merge(known, on="network")
     dense = rows.loc[rows["stage"] == "dense", ["seed", "index", "top1"]]
     pairs = rows[rows["final"]].merge(dense, on=["seed", "index"], suffixes=("", "_dense"))
     pairs["change"] = pairs["top1"] - pairs["top1_dense"]
-    change = pairs.pivot_table(index=["index", "class"], columns=["series", "rate"], values="change")
-    order = sorted(change.columns, key=lambda column: (results.series.index(column[0]), column[1]))
-    return change[order].droplevel("index")
+    change = pairs.pivot_table(index=["index", "class"], columns=["series", "target"], values="change")
+    names = {
+        (series, target): (series, name_target(target, rate))
+        for series in results.series
+        for target, rate in targets_of(results.final[results.final["series"] == series]).items()
+        if (series, target) in change.columns
+    }
+    return (
+        change[list(names)]
+        .droplevel("index")
+        .set_axis(pd.Index(list(names.values()), tupleize_cols=False), axis=1)
+    )
 
 
 def _intervals(results: Results) -> str:

@@ -110,10 +110,11 @@ def _plots(results: Results, times: Times) -> list[Plot]:
         batches = speed_figures.shown_batches(times)
         second = f", and against images per second at batch {batches[1]}" if len(batches) > 1 else ""
         caption = (
-            f"Top-1 accuracy against the measured latency at batch {batches[0]}{second}. Labels: the rate asked, "
-            "where there is room. Each network is timed in its compact form; hollow: masked, where nothing can be "
-            "taken out. Black: the dense network. Its time is the median over all runs; that of the others is this "
-            "over the speed-up in their own run, so that a machine that was slower for a while moves nothing. "
+            f"Top-1 accuracy against the measured latency at batch {batches[0]}{second}. Labels: the "
+            f"{results.target_label.lower()}, where there is room. Each network is timed in its compact form; hollow: "
+            "masked, where nothing can be taken out. Black: the dense network. Its time is the median over all runs; "
+            "that of the others is this over the speed-up in their own run, so that a machine that was slower for a "
+            "while moves nothing. "
             f"{_bars(results, 'of accuracy over the test images, of time over the rounds')}"
         )
         figure = speed_figures.accuracy_by_time(results, times)

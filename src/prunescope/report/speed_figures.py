@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from prunescope.report import figures
-from prunescope.report.formats import short_percent
+from prunescope.report.formats import name_target
 from prunescope.report.placed_labels import Point, place_labels
 from prunescope.report.results import Estimate, Results, over_seeds
 from prunescope.report.speed_findings import name_of
@@ -41,7 +41,7 @@ class Panel(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """One series at one rate in a panel."""
+    """One series at one target in a panel."""
 
     x: Estimate
     y: Estimate
@@ -129,14 +129,14 @@ def _panels(times: Times) -> tuple[Figure, list[list[Panel]]]:
 def _is_ready(measured: pd.DataFrame) -> pd.Series[bool]:
     """Mark what one would use of each network: the compact form, the masked one where there is none."""
     compact = measured["variant"] == "compact"
-    key = pd.MultiIndex.from_frame(measured[["series", "rate", "runtime", "batch"]])
+    key = pd.MultiIndex.from_frame(measured[["series", "target", "runtime", "batch"]])
     return compact | ((measured["variant"] == "masked") & ~key.isin(key[compact]))
 
 
 def _spots(results: Results, rows: pd.DataFrame, x: str, y: str) -> list[Spot]:
-    """Average both over seeds, for every series and rate that has both."""
+    """Average both over seeds, for every series and target that has both."""
     hollow = {
-        (str(row["series"]), float(row["rate"])) for _, row in rows[rows["variant"] == "masked"].iterrows()
+        (str(row["series"]), str(row["target"])) for _, row in rows[rows["variant"] == "masked"].iterrows()
     }
     across = {estimate[:2]: estimate for estimate in over_seeds(rows, x)}
     up = {estimate[:2]: estimate for estimate in over_seeds(rows, y)}
@@ -210,7 +210,7 @@ def _draw_dense(ax: Axes, results: Results, at: float) -> None:
 
 def _draw(ax: Axes, results: Results, spots: Sequence[Spot], style: str) -> None:
     """Draw every series: a line along its rates, a marker for each, and the intervals both ways."""
-    for series, look in looks(results.series).items():
+    for series, look in looks(results.series, results.controls).items():
         own = [spot for spot in spots if spot.x.series == series]
         ax.plot([s.x.value for s in own], [s.y.value for s in own], style, color=look.colour, linewidth=1.1)
         for x, y, hollow in own:
@@ -243,14 +243,14 @@ def _hollow() -> Line2D:
 def _label(figure: Figure, results: Results, drawn: Sequence[tuple[Axes, Sequence[Spot]]]) -> None:
     """Write the rate beside every point that has room for it: first the whole layout must be known."""
     figure.draw_without_rendering()
-    styles = looks(results.series)
+    styles = looks(results.series, results.controls)
     for ax, spots in drawn:
         points = [
             Point(
                 spot.x.value,
                 spot.y.value,
                 (*_bar(spot.x), *_bar(spot.y)),
-                short_percent(spot.x.rate),
+                name_target(spot.x.target, spot.x.rate),
                 styles[spot.x.series].colour,
             )
             for spot in spots

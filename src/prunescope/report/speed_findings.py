@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from prunescope.report.formats import count, listing, milliseconds, points, short_percent, speedup
+from prunescope.report.formats import count, listing, milliseconds, name_target, points, speedup
+from prunescope.report.results import targets_of
 from prunescope.report.speed_times import Gain, Times, best_compact, compact_of, fastest_that_keeps
 from prunescope.report.speed_words import NOTICED, RUNTIME_NAMES
 
@@ -30,7 +31,7 @@ def name_of(runtime: str) -> str:
 def network_of(gain: Gain) -> str:
     """Write which network a gain is about."""
     masked = ", masked" if gain.variant == "masked" else ""
-    return f"{gain.series} at {short_percent(gain.rate)}{masked}"
+    return f"{gain.series} at {name_target(gain.target, gain.rate)}{masked}"
 
 
 def with_loss(gain: Gain) -> str:
@@ -123,7 +124,7 @@ def on_accuracy(times: Times) -> str:
     if any(gain.keeps for gain in gains):
         return f"Of the networks within {NEAR}, none was shown to be faster than the dense one."
     nearest = min(gains, key=lambda gain: gain.lost)
-    name = f"{nearest.series} at {short_percent(nearest.rate)}"
+    name = f"{nearest.series} at {name_target(nearest.target, nearest.rate)}"
     return f"No pruned network is within {NEAR}; the nearest is {name} ({points(-nearest.lost)})."
 
 
@@ -203,13 +204,13 @@ def on_the_missing(times: Times) -> list[str]:
 
 
 def _what(times: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Say which networks lack which times, each series with its rates unless it is all of them."""
+    """Say which networks lack which times, each series with its targets unless it is all of them."""
     variants = [str(name) for name in rows["variant"].unique()]
     names = []
     for series, own in rows.groupby("series", sort=False):
-        rates = sorted(own["rate"].unique())
-        every = times.loc[times["series"] == series, "rate"].nunique() == len(rates)
-        at = "" if every else f" at {listing([short_percent(rate) for rate in rates])}"
+        targets = targets_of(own)
+        every = times.loc[times["series"] == series, "target"].nunique() == len(targets)
+        at = "" if every else f" at {listing([name_target(*target) for target in targets.items()])}"
         names.append(f"{series}{at}")
     if "dense" not in variants:
         return f"No {listing(variants)} form of {listing(names)}"

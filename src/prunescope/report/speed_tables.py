@@ -10,6 +10,7 @@ import pandas as pd
 
 from prunescope.report.blocks import Cell, Table, number_cell, table_of
 from prunescope.report.formats import NO_VALUE, milliseconds, per_second, percent, points, quantity, speedup
+from prunescope.report.network_cells import name_cells
 from prunescope.report.results import Network, Results, records
 from prunescope.report.speed_findings import factor, name_of, network_of, within
 from prunescope.report.speed_times import Gain, Times, best_compact, compact_of, fastest_that_keeps
@@ -100,8 +101,7 @@ def _times_table(results: Results, times: Times, batch: int) -> list[Table]:
 
 def _names(results: Results, network: Network) -> dict[str, Cell]:
     return {
-        "Series": Cell(str(network["series"])),
-        "Rate asked": number_cell(network["rate"], percent),
+        **name_cells(network, results),
         "Seed": number_cell(network["seed"] if results.seeds > 1 else math.nan, "{:.0f}".format),
     }
 
@@ -134,9 +134,7 @@ def _weights_table(results: Results, times: Times) -> list[Table]:
         "of a forward pass in PyTorch hold at once, weights included; of the compact form where there is one."
     )
     table = table_of(rows, caption)
-    return (
-        [table] if len(table.columns) > len(_names(results, {"series": "", "rate": 0.0, "seed": 0})) else []
-    )
+    return [table] if set(table.columns) - set(_names(results, records(ends)[0])) else []
 
 
 def _weight_cells(network: Network) -> dict[str, Cell]:

@@ -15,13 +15,15 @@ from prunescope.report.results import Results, over_seeds
 from prunescope.report.speed_words import NOTICED, bought
 
 KEEPS = 0.01  # of top-1: a network that loses no more than this is said to keep its accuracy
-KNOWN = ["network", "step", "series", "rate", "seed", "stage", "top1", "top1_low", "top1_high", "lost"]
+KNOWN = [
+    "network", "step", "series", "target", "asked", "rate", "seed", "stage", "top1", "top1_low", "top1_high", "lost",
+]  # fmt: skip
 SAME_RUN = ["network", "runtime", "batch"]
 GROUP = ["runtime", "batch", "variant"]
 
 
 class Gain(NamedTuple):
-    """How fast a series is at one rate in one runtime, averaged over seeds.
+    """How fast a series is at one target in one runtime, averaged over seeds.
 
     Attributes:
         variant: "masked" or "compact".
@@ -35,6 +37,7 @@ class Gain(NamedTuple):
     batch: int
     variant: str
     series: str
+    target: str
     rate: float
     speedup: float
     low: float
@@ -85,7 +88,7 @@ class Times:
     Attributes:
         table: one row per network, runtime, batch and variant, in the order of the study. Columns of the table
             `speed`, and
-            `step`, `series`, `rate`, `seed`, `stage`, `top1` with its interval;
+            `step`, `series`, `target`, `rate`, `seed`, `stage`, `top1` with its interval;
             `lost`: top-1 of the dense network of the same seed minus this one's;
             `speedup_low`, `speedup_high`;
             `promised`: multiply-accumulates of the dense network over those of the variant;
@@ -114,16 +117,16 @@ class Times:
 
     @cached_property
     def gains(self) -> list[Gain]:
-        """The speed-ups averaged over seeds, for every runtime, batch, variant, series and rate."""
+        """The speed-ups averaged over seeds, for every runtime, batch, variant, series and target."""
         gains = []
         for _, own in self.measured[self.measured["variant"] != "dense"].groupby(GROUP, sort=False):
             runtime, batch, variant = own.iloc[0][GROUP]
-            means = own.groupby(["series", "rate"])[["latency", "dense_latency", "lost", "promised"]].mean()
+            means = own.groupby(["series", "target"])[["latency", "dense_latency", "lost", "promised"]].mean()
             others = dict(zip(means.index, means.to_numpy().tolist(), strict=True))
             for estimate in over_seeds(own, "speedup"):
-                gains.append(
-                    Gain(str(runtime), int(batch), str(variant), *estimate[:5], *others[estimate[:2]])
-                )
+                series, target, rate, *value = estimate[:6]
+                place = str(runtime), int(batch), str(variant)
+                gains.append(Gain(*place, series, target, rate, *value, *others[series, target]))
         return gains
 
     def gains_at(self, batch: int) -> list[Gain]:

@@ -7,11 +7,21 @@ import math
 import pandas as pd
 
 from prunescope.report.blocks import Cell, Fact, Section, Table, number_cell
-from prunescope.report.formats import count, interval, listing, percent, points, quantity, short_percent
-from prunescope.report.results import Network, Results, over_seeds, records
+from prunescope.report.formats import (
+    count,
+    interval,
+    is_rate,
+    listing,
+    name_target,
+    percent,
+    points,
+    quantity,
+)
+from prunescope.report.results import Network, Results, over_seeds, records, targets_of
 from prunescope.report.speed_findings import in_short
 from prunescope.report.speed_times import times_of
 
+MOST_SERIES = 4  # that a warning names
 STRANDED = 0.05  # from five points on, weights that are cut off are worth a word beside the zeros
 
 
@@ -38,11 +48,12 @@ def summary(results: Results) -> Section:
 def _extent(results: Results) -> str:
     if results.networks.empty:
         return "No network was finished."
-    if results.pruned.empty:
+    if results.sparse.empty:
         return "Only the dense network was measured; nothing was pruned."
-    series, seeds = count(len(results.series), "series"), count(results.seeds, "seed")
-    dense, pruned = count(len(results.dense), "dense network"), count(len(results.pruned), "network")
-    which = "all" if len(results.retrained) == len(results.pruned) else f"{len(results.retrained)} of them"
+    controls = f" ({len(results.controls)} of them controls)" if results.controls else ""
+    series, seeds = count(len(results.series), "series") + controls, count(results.seeds, "seed")
+    dense, pruned = count(len(results.dense), "dense network"), count(len(results.prunings), "network")
+    which = "all" if len(results.retrained) == len(results.prunings) else f"{len(results.retrained)} of them"
     retrained = f" ({which} retrained)" if len(results.retrained) else ""
     return f"This report compares {dense} with {pruned} made by pruning{retrained}: {series}, {seeds}."
 
@@ -62,7 +73,8 @@ def _dense_accuracy(results: Results) -> str:
 
 def _zeros_as_asked(results: Results) -> str:
     """Compare the rate asked with the zeros found, and those before retraining with those after it."""
-    off = (results.pruned["zeros"] - results.pruned["rate"]).abs().max()
+    asked = results.prunings[results.prunings["asked"]]
+    off = (asked["zeros"] - asked["rate"]).abs().max()
     if math.isnan(off):
         return ""
     bound = math.ceil(1000 * off) / 10
@@ -80,7 +92,9 @@ def _numbers(results: Results) -> list[Fact]:
     for term, metric in (("Best pruned top-1", "top1"), ("Most weights gone", "gone")):
         if estimates := over_seeds(results.final, metric):
             best = max(estimates, key=lambda estimate: estimate.value)
-            numbers.append(Fact(term, percent(best.value), f"{best.series} at {short_percent(best.rate)}"))
+            numbers.append(
+                Fact(term, percent(best.value), f"{best.series} at {name_target(best.target, best.rate)}")
+            )
     numbers += [
         Fact("Dense network", quantity(dense.value), "weights")
         for dense in over_seeds(results.dense, "weights")
@@ -122,29 +136,25 @@ def _masks_not_held(results: Results) -> list[str]:
 def _at_chance(results: Results) -> list[str]:
     level = f"not better than always naming the most frequent class ({percent(results.chance)})"
     warnings = []
-    if _rates_at_chance(results.dense, results.chance):
+    if _at_chance_by_series(results.dense, results.chance):
         warnings.append(
             f"The dense network itself is at chance, {level}: what is compared with it says little."
         )
     for when, networks in (("Before retraining", results.pruned), ("After retraining", results.retrained)):
-        if lost := _rates_at_chance(networks, results.chance):
-            names = [
-                f"{series} at {listing(list(map(short_percent, rates)))}" for series, rates in lost.items()
-            ]
-            warnings.append(f"{when}, accuracy is at chance, {level}, for {'; '.join(names)}.")
+        if lost := _at_chance_by_series(networks, results.chance):
+            names = [f"{series} at {listing(targets)}" for series, targets in lost.items()]
+            warnings.append(f"{when}, accuracy is at chance, {level}, for {_first(names)}.")
     return warnings
 
 
-def _rates_at_chance(networks: pd.DataFrame, chance: float) -> dict[str, list[float]]:
-    """Return for each series the rates where top-1, for every seed, is not above that of a constant answer."""
-    above: dict[tuple[str, float], bool] = {}
-    for network in records(networks.dropna(subset=["top1"])):
-        lowest = network["top1"] if math.isnan(network["top1_low"]) else network["top1_low"]
-        key = (network["series"], network["rate"])
-        above[key] = above.get(key, False) or not lowest <= chance  # nothing is at a chance not known
-    lost: dict[str, list[float]] = {}
-    for series, rate in (key for key in sorted(above, key=lambda key: key[1]) if not above[key]):
-        lost.setdefault(series, []).append(rate)
+def _at_chance_by_series(networks: pd.DataFrame, chance: float) -> dict[str, list[str]]:
+    """Return for each series the targets where top-1, for every seed, is not above that of a constant answer."""
+    lowest = networks["top1_low"].fillna(networks["top1"])
+    lost: dict[str, list[str]] = {}
+    for series, own in networks[lowest.notna()].groupby("series", sort=False):
+        for target, rate in targets_of(own).items():
+            if (lowest[own.index[own["target"] == target]] <= chance).all():  # never at a chance not known
+                lost.setdefault(str(series), []).append(name_target(target, rate))
     return lost
 
 
@@ -158,43 +168,49 @@ def _stranded(results: Results) -> list[str]:
         most = max(own, key=lambda network: network["unreachable"] - network["zeros"], default=None)
         if most is not None and most["unreachable"] - most["zeros"] > STRANDED:
             found.append(
-                f"{series}: at {short_percent(most['rate'])} asked, {percent(most['zeros'])} of the prunable "
-                f"weights are zero, but {percent(most['unreachable'])} can no longer act"
+                f"{series}: at {name_target(most['target'], most['rate'])} asked, {percent(most['zeros'])} of "
+                f"the prunable weights are zero, but {percent(most['unreachable'])} can no longer act"
             )
     if not found:
         return []
     return [
         "More is gone than the rate says, since weights that read or feed only removed ones do nothing. "
-        f"{'; '.join(found)}. Compare series by what is really gone."
+        f"{_first(found)}. Compare series by what is really gone."
     ]
 
 
+def _first(found: list[str]) -> str:
+    """Join what was found of each series, of many that of the first ones."""
+    more = len(found) - MOST_SERIES
+    return "; ".join(found) if more < 2 else f"{'; '.join(found[:MOST_SERIES])}; and {more} further series"
+
+
 def _best_at_each_rate(results: Results) -> list[Table]:
-    estimates = over_seeds(results.final, "top1")
-    dense = over_seeds(results.dense, "top1")
+    own = results.final[~results.final["series"].isin(results.controls)]
+    estimates, dense = over_seeds(own, "top1"), over_seeds(results.dense, "top1")
     if len({estimate.series for estimate in estimates}) < 2 or not dense:
         return []
-    gone = {
-        (estimate.series, estimate.rate): estimate.value for estimate in over_seeds(results.final, "gone")
-    }
+    gone = {estimate[:2]: estimate.value for estimate in over_seeds(own, "gone")}
     rows = []
-    for rate in sorted({estimate.rate for estimate in estimates}):
-        rivals = [estimate for estimate in estimates if estimate.rate == rate]
+    for target, rate in targets_of(own).items():
+        rivals = [estimate for estimate in estimates if estimate.target == target]
+        if not rivals:
+            continue
         best = max(rivals, key=lambda estimate: estimate.value)
         rows.append(
             [
-                number_cell(rate, percent),
+                Cell(percent(rate) if is_rate(target) else name_target(target, rate), number=rate),
                 Cell(best.series),
                 Cell(percent(best.value), interval(best.low, best.high), best.value),
                 number_cell(best.value - dense[0].value, points),
-                number_cell(gone.get((best.series, rate), math.nan), percent),
+                number_cell(gone.get(best[:2], math.nan), percent),
             ]
         )
     caption = (
-        "The network of highest top-1 at each rate asked. One rate is not one size: see what is really gone. "
-        "Where intervals overlap, the order of the series may be chance."
+        f"The network of highest top-1 at each {results.target_label.lower()}. One rate is not one size: see what "
+        "is really gone. Where intervals overlap, the order of the series may be chance."
     )
-    columns = ["Rate asked", "Best series", "Top-1", "Against dense", "Weights really gone"]
+    columns = [results.target_label, "Best series", "Top-1", "Against dense", "Weights really gone"]
     return [Table(columns, rows, caption)]
 
 

@@ -21,6 +21,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "examples": ("network", "measure", "layer", "unit", "side", "rank", "image", "outline"),
     "thumbnails": ("measure", "image", "jpeg"),
     "speed": ("network", "runtime", "batch", "variant", "milliseconds", "speedup"),
+    "sensitivity": ("series", "seed", "layer", "layers", "rate", "top1"),
 }
 MIS_COLUMNS = ("alive", "mis", "hit_rate", "mis_published")
 CONDITIONS = ("similarity", "slope", "images", "image_set", "tasks", "references", "difficulty")
@@ -29,7 +30,8 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
     "networks": (
         "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
         "zeros_after_pruning", "zeros_after_retraining",
-        "unreachable_after_pruning", "unreachable_after_retraining", "held",
+        "unreachable_after_pruning", "unreachable_after_retraining", "held", "target", "control", "budget",
+        "recalibrate",
     ),
     "scores": ("low", "high"),
     "layers": ("unreachable",),
@@ -39,13 +41,15 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
         "images_per_second", "low", "high", "clock", "rounds", "threads", "peak_bytes", "macs", "device",
         "version", "why",
     ),
+    "sensitivity": ("n", "dense_top1", "least", "tolerated"),
 }  # fmt: skip
 NUMBERS = (
-    "rate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
+    "rate", "recalibrate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
     "unreachable_after_retraining", "held", "value", "low", "high", "zeros", "unreachable", "n", "top1",
     "mis", "hit_rate", "mis_published", "slope", "images", "tasks", "references", "iou",
     "detectors", "unique_detectors",
     "milliseconds", "speedup", "images_per_second", "rounds", "threads", "peak_bytes", "macs",
+    "dense_top1", "least", "tolerated",
 )  # fmt: skip
 TYPES = (
     dict.fromkeys(NUMBERS, "float64")
@@ -59,20 +63,13 @@ KEYS = {  # what there is one of in each network: how it is called, and the colu
     "speed": ("the {2} network in {0} at batch {1}", "runtime", "batch", "variant"),
 }
 LARGE = ("units", "examples")  # their texts are a few names, each in many rows
-OF_A_MEASURE = (
-    "scores",
-    "layers",
-    "classes",
-    "units",
-    "detectors",
-    "examples",
-    "thumbnails",
-    "speed",
-)  # may be absent
+MAY_BE_ABSENT = (
+    "scores", "layers", "classes", "units", "detectors", "examples", "thumbnails", "speed", "sensitivity",
+)  # fmt: skip
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read all tables of a study folder; one of a measure that the study did not take is empty.
+    """Read all tables of a study folder; one of something that the study did not do is empty.
 
     Raises:
         PrunescopeError: a table is missing, damaged, lacks a column, or contradicts itself.
@@ -105,7 +102,7 @@ def _path(folder: Path, name: str) -> Path:
 
 def _read_table(folder: Path, name: str) -> pd.DataFrame:
     path = _path(folder, name)
-    if not path.exists() and name not in OF_A_MEASURE:
+    if not path.exists() and name not in MAY_BE_ABSENT:
         raise PrunescopeError(f"{path} is missing: run the study again to write it anew")
     text = "category" if name in LARGE else "object"
     columns = [*NEEDED[name], *NOT_ALWAYS.get(name, ())]

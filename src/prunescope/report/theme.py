@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+from matplotlib.colors import to_hex, to_rgb
 
 # Okabe & Ito (2008), told apart with every common colour blindness; black is the dense network's.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # 7 against 6 colours: no pair returns before 42 series
+CONTROL_MARKERS = {"random mask": "d", "re-initialised": "<"}
+PALER = 0.45  # a control has the colour of its series, mixed with so much white
 # Kinds of concepts, by Paul Tol's muted scheme: as safe, and not taken for series.
 CATEGORY_COLOURS = {
     "object": "#332288",
@@ -70,9 +74,28 @@ class Look(NamedTuple):
     marker: str
 
 
-def looks(series: list[str]) -> dict[str, Look]:
-    """Give each series its look, in the order of the study."""
-    return {name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(series)}
+def looks(series: list[str], controls: Mapping[str, str]) -> dict[str, Look]:
+    """Give each series its look, in the order of the study; a control has a paler colour of its series'.
+
+    Args:
+        controls: from the name of a series that is a control to which one it is; it is called `<series>, <control>`.
+    """
+    own = [name for name in series if name not in controls]
+    styles = {name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(own)}
+    for name, control in controls.items():
+        colour = styles.get(series_of(name, control), Look(QUIET, "")).colour
+        styles[name] = Look(_paler(colour), CONTROL_MARKERS.get(control, "<"))
+    return {name: styles[name] for name in series}
+
+
+def series_of(name: str, control: str) -> str:
+    """Return the series that a control belongs to."""
+    return name.removesuffix(f", {control}")
+
+
+def _paler(colour: str) -> str:
+    red, green, blue = (PALER + (1 - PALER) * part for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def category_looks(categories: Iterable[str]) -> dict[str, Look]:

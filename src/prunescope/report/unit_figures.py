@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from prunescope.report import figures, heat_maps
 from prunescope.report.figures import Measure
-from prunescope.report.formats import decimal, short_percent, shorten
-from prunescope.report.results import Results
+from prunescope.report.formats import decimal, name_target, short_percent, shorten
+from prunescope.report.results import Results, targets_of
 from prunescope.report.theme import INK, QUIET, WIDTH, looks
 
 PUBLISHED = Measure("mis_published", "As published: dead units scored", False)
@@ -55,7 +55,7 @@ def mis_by_rate(results: Results) -> Figure:
         panels[0].set_ylabel(f"Mean MIS, {name}")
     figures.keep_to_fractions(list(grid.flat))
     for ax in grid[-1]:
-        figures.label_rates(ax, results.pruned)
+        figures.label_rates(ax, results)
     chance: list[tuple[str, Artist]] = [
         ("chance, 95 % of units", Patch(color=QUIET, alpha=0.15, linewidth=0))
     ]
@@ -84,18 +84,15 @@ def score_distributions(results: Results, units: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH * (0.7, 1, 1)[columns - 1], 0.5 + 2.5 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     ends = {series: _ends(results, series, units) for series in results.series}
-    live = [
-        _shares(own["mis"].where(own["alive"]), len(own)) for end in ends.values() for own in end.values()
-    ]
+    live = [_shares(own["mis"].where(own["alive"]), len(own)) for end in ends.values() for _, own in end]
     widest = max((float(shares.max()) for shares in live), default=0) or 1.0
-    styles = looks(results.series)
+    styles = looks(results.series, results.controls)
     for ax, (series, own) in zip(grid.flat, ends.items(), strict=False):
         ax.set_title(shorten(series))
-        for place, scored in enumerate(own.values()):
+        for place, (_, scored) in enumerate(own):
             _draw_published(ax, place, scored["mis_published"], widest)
             _draw_live(ax, place, scored["mis"].where(scored["alive"]), widest, styles[series].colour)
-        dead = [int((~scored["alive"]).sum()) for scored in own.values()]
-        labels = [f"{name}\n{count:,}" for name, count in zip(own, dead, strict=True)]
+        labels = [f"{name}\n{int((~scored['alive']).sum()):,}" for name, scored in own]
         ax.set_xticks(range(len(own)), labels, fontsize=6.5 if len(own) < 7 else 5.5)
         ax.set_xlim(-0.6, len(own) - 0.4)
         ax.grid(axis="x", visible=False)
@@ -103,7 +100,7 @@ def score_distributions(results: Results, units: pd.DataFrame) -> Figure:
         ax.set_axis_off()
     for ax in grid[:, 0]:
         ax.set_ylabel("MIS of a unit")
-    grid[-1, columns // 2].set_xlabel("Rate asked, and below it how many units are dead")
+    grid[-1, columns // 2].set_xlabel(f"{results.target_label}, and below it how many units are dead")
     halves: list[tuple[str, Artist]] = [
         ("left: as published, dead units scored", Patch(facecolor="none", edgecolor=INK, linewidth=0.7)),
         ("right: live units", Patch(facecolor=QUIET, alpha=0.6)),
@@ -113,13 +110,13 @@ def score_distributions(results: Results, units: pd.DataFrame) -> Figure:
     return figure
 
 
-def _ends(results: Results, series: str, units: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the units of the dense network and of those of a series by rate, all seeds together."""
-    final = results.final[results.final["series"] == series].sort_values("rate", kind="stable")
-    ends = {"dense": list(results.dense["network"])}
-    for rate, own in final.groupby("rate"):
-        ends[short_percent(float(str(rate)))] = list(own["network"])
-    return {name: units[units["network"].isin(networks)] for name, networks in ends.items()}
+def _ends(results: Results, series: str, units: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the units of the dense network, and of each target of a series, by name; all seeds together."""
+    final = results.final[results.final["series"] == series]
+    ends = [("dense", results.dense["network"])]
+    for target, rate in targets_of(final).items():
+        ends.append((name_target(target, rate), final.loc[final["target"] == target, "network"]))
+    return [(name, units[units["network"].isin(networks)]) for name, networks in ends]
 
 
 def _shares(scores: pd.Series[Any], units: int) -> NDArray[np.float64]:
@@ -156,44 +153,45 @@ def _outline(reach: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def mis_by_layer(results: Results, units: pd.DataFrame) -> Figure:
-    """Draw the median MIS of the live units of each layer: a panel per series, a row per rate."""
+    """Draw the median MIS of the live units of each layer: a panel per series, a row per target."""
     order = [str(name) for name in units["layer"].unique()]
     panels = {}
     for series in results.series:
-        medians = {
-            name: own.loc[own["alive"]].groupby("layer", observed=True)["mis"].median()
-            for name, own in _ends(results, series, units).items()
-        }
-        panels[series] = pd.DataFrame(medians).T.reindex(columns=order)
+        ends = _ends(results, series, units)
+        medians = [
+            own.loc[own["alive"]].groupby("layer", observed=True)["mis"].median().reindex(order)
+            for _, own in ends
+        ]
+        panels[series] = pd.DataFrame(np.array(medians), [name for name, _ in ends], order)
     values = pd.concat(panels.values()).to_numpy()
     low, high = math.floor(20 * np.nanmin(values)) / 20, math.ceil(20 * np.nanmax(values)) / 20
     scale = heat_maps.Scale("Median MIS", "YlGnBu", low, max(high, low + 0.05), lambda mis: decimal(mis, 2))
-    return heat_maps.by_layer(panels, scale, rasterized=True)
+    return heat_maps.by_layer(panels, scale, results.target_label, rasterized=True)
 
 
 def mis_by_class(results: Results, logits: pd.DataFrame) -> Figure:
-    """Draw the MIS of each logit against the top-1 of its class: a panel per series, a colour per rate.
+    """Draw the MIS of each logit against the top-1 of its class: a panel per series, a colour per target.
 
     Args:
-        logits: one row per network and class, with `series`, `stage`, `rate`, `mis` and `top1`.
+        logits: one row per network and class, with `series`, `stage`, `target`, `rate`, `mis` and `top1`.
     """
     columns = min(3, len(results.series))
     rows = -(-len(results.series) // columns)
     figure = Figure(figsize=(WIDTH * (0.7, 1, 1)[columns - 1], 0.5 + 2.4 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     dense = logits[logits["stage"] == "dense"]
-    rates = sorted(logits.loc[logits["stage"] != "dense", "rate"].unique())
-    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.12, 1, max(len(rates), 2)))
+    targets = list(targets_of(logits[logits["stage"] != "dense"]).items())
+    colours = matplotlib.colormaps["viridis_r"](np.linspace(0.12, 1, max(len(targets), 2)))
     if logits["class"].nunique() > MOST_CLASSES:
-        rates = rates[-1:]
+        targets = targets[-1:]
     many = len(logits) > MOST_POINTS
     points: Any = {"marker": "o", "linestyle": "none", "markersize": 2.5 if many else 4, "rasterized": many}
-    shown = dict(zip(rates, colours[len(colours) - len(rates) :], strict=True))
+    shown = dict(zip(targets, colours[len(colours) - len(targets) :], strict=True))
     for ax, series in zip(grid.flat, results.series, strict=False):
         ax.set_title(shorten(series))
         ax.plot(dense["top1"], dense["mis"], color=INK, markerfacecolor="none", **points)
-        for rate, colour in shown.items():
-            own = logits[(logits["series"] == series) & (logits["rate"] == rate)]
+        for (target, _), colour in shown.items():
+            own = logits[(logits["series"] == series) & (logits["target"] == target)]
             ax.plot(own["top1"], own["mis"], color=colour, alpha=0.8, markeredgewidth=0, **points)
         ax.xaxis.set_major_formatter(figures.PERCENT)
     for ax in grid.flat[len(results.series) :]:
@@ -205,7 +203,7 @@ def mis_by_class(results: Results, logits: pd.DataFrame) -> Figure:
     entries: list[tuple[str, Artist]] = [
         ("dense", Line2D([], [], color=INK, marker="o", markerfacecolor="none", linestyle="none"))
     ]
-    for rate, colour in shown.items():
-        entries.append((short_percent(rate), Line2D([], [], color=colour, marker="o", linestyle="none")))
+    for known, colour in shown.items():
+        entries.append((name_target(*known), Line2D([], [], color=colour, marker="o", linestyle="none")))
     figures.legend_below(figure, entries)
     return figure

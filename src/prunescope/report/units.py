@@ -9,6 +9,7 @@ import pandas as pd
 from prunescope.report import unit_figures
 from prunescope.report.blocks import Cell, Fact, Plot, Section, Table, number_cell, table_of
 from prunescope.report.formats import NO_VALUE, count, decimal, listing, percent, signed, whole
+from prunescope.report.network_cells import name_cells
 from prunescope.report.results import Network, Results, records
 
 
@@ -55,18 +56,18 @@ def _conditions(units: pd.DataFrame) -> list[Fact]:
 
 
 def _plots(results: Results, conv: pd.DataFrame, logits: pd.DataFrame) -> list[Plot]:
-    plots = []
+    plots, rate = [], results.rate_label.lower()
     series = f"for {listing(results.series)}. The numbers are in the table of this section."
     if results.pruned["mis"].notna().any() or results.retrained["mis"].notna().any():
         plots.append(
             Plot(
                 "mis-by-rate",
                 unit_figures.mis_by_rate(results),
-                "Mean MIS against the rate asked, on one scale. Left: all convolution and linear units, dead ones "
+                f"Mean MIS against the {rate}, on one scale. Left: all convolution and linear units, dead ones "
                 "scored too and ties broken by the order of images, as in published studies; there, a dead "
                 "unit can look perfectly interpretable where images are sorted by class. Right: live convolution "
                 f"units. Black: the dense network; dotted: chance. {_intervals(results)}",
-                f"Mean MIS against the rate asked, {series}",
+                f"Mean MIS against the {rate}, {series}",
             )
         )
     shown = conv[conv["network"].isin([*results.dense["network"], *results.final["network"]])]
@@ -109,7 +110,7 @@ def _class_plot(results: Results, logits: pd.DataFrame, series: str) -> list[Plo
 
 def _logits(results: Results, units: pd.DataFrame) -> pd.DataFrame:
     """Put the top-1 of its class beside every logit of the dense and final networks that has a score."""
-    known = results.networks[["network", "series", "stage", "rate", "final"]]
+    known = results.networks[["network", "series", "stage", "target", "rate", "final"]]
     logits = units.loc[units["class"].notna() & units["mis"].notna(), ["network", "class", "mis"]]
     pairs = logits.astype({"network": object, "class": object}).merge(known, on="network")
     return pairs.merge(results.classes[["network", "class", "top1"]], on=["network", "class"])
@@ -155,8 +156,7 @@ def network_cells(network: Network, results: Results) -> dict[str, Cell]:
     """Say which network a row of a table is about; columns that say nothing in this study are empty."""
     retrained = {"pruned": "no", "retrained": "yes"} if len(results.retrained) else {}
     return {
-        "Series": Cell(str(network["series"])),
-        "Rate asked": number_cell(network["rate"], percent),
+        **name_cells(network, results),
         "Retrained": Cell(retrained.get(network["stage"], NO_VALUE)),
         "Seed": number_cell(network["seed"] if results.seeds > 1 else math.nan, "{:.0f}".format),
     }
