@@ -21,8 +21,8 @@ from torch.nn.utils import prune as torch_prune
 import prunescope as ps
 from prunescope.measures.runtimes import computing_with
 from prunescope.networks.network import logits_of
+from prunescope.training.course import make_optimizer
 from prunescope.training.evaluation import autocast
-from prunescope.training.loop import make_optimizer
 from prunescope.training.settings import OptimizerSettings, Precision
 
 BATCH, SIDE = 64, 128

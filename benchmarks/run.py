@@ -22,7 +22,8 @@ from rich.table import Table
 from table import HEADINGS, Row, markdown
 
 BENCHMARKS = (
-    "mask", "selection", "compaction", "images", "waiting", "probe", "mis", "dissection", "store", "study", "startup",
+    "mask", "selection", "scores", "allocation", "compaction", "images", "waiting", "probe", "mis", "dissection",
+    "store", "study", "rewinding", "startup",
 )  # fmt: skip
 
 

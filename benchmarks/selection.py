@@ -23,7 +23,8 @@ import prunescope as ps
 from prunescope.measures.runtimes import computing_with
 from prunescope.networks.layers import Layer, Prunable, find_layers
 from prunescope.pruning.granularity import WEIGHT
-from prunescope.pruning.scores import ScoreRequest, l1
+from prunescope.pruning.scores.magnitude import l1
+from prunescope.pruning.scores.score import ScoreRequest
 from prunescope.pruning.selection import select
 
 RATES = (0.5, 0.9)

@@ -22,17 +22,22 @@ if TYPE_CHECKING:
     from prunescope.networks.preprocess import Preprocess
     from prunescope.networks.shapes import dense_units
     from prunescope.probe.record import record
+    from prunescope.pruning.budget import Budget, prune_to_budget
+    from prunescope.pruning.calibration import Calibration
     from prunescope.pruning.compaction import compact
     from prunescope.pruning.counting import count
     from prunescope.pruning.masks import Mask, hold
-    from prunescope.pruning.prune import prune
+    from prunescope.pruning.prune import Pruning, prune
     from prunescope.study.run import run_study
     from prunescope.study.tables import load_tables
 
 _HOMES = {
+    "Budget": "pruning.budget",
+    "Calibration": "pruning.calibration",
     "Mask": "pruning.masks",
     "Preprocess": "networks.preprocess",
     "PrunescopeError": "errors",
+    "Pruning": "pruning.prune",
     "compact": "pruning.compaction",
     "count": "pruning.counting",
     "dense_units": "networks.shapes",
@@ -47,15 +52,19 @@ _HOMES = {
     "open_images": "images.source",
     "open_network": "networks.network",
     "prune": "pruning.prune",
+    "prune_to_budget": "pruning.budget",
     "record": "probe.record",
     "run_study": "study.run",
     "save_network": "networks.network",
     "speed": "measures.speed",
 }
 __all__ = [
+    "Budget",
+    "Calibration",
     "Mask",
     "Preprocess",
     "PrunescopeError",
+    "Pruning",
     "compact",
     "count",
     "dense_units",
@@ -70,6 +79,7 @@ __all__ = [
     "open_images",
     "open_network",
     "prune",
+    "prune_to_budget",
     "record",
     "run_study",
     "save_network",

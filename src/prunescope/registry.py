@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from prunescope.errors import PrunescopeError, did_you_mean
@@ -27,6 +28,15 @@ class Registry(Generic[T]):
             return entry
 
         return add
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Take out again, on leaving, what is registered in between."""
+        entries = dict(self._entries)
+        try:
+            yield
+        finally:
+            self._entries = entries
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:

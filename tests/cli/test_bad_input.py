@@ -259,7 +259,7 @@ def test_a_layer_that_would_lose_everything(run: Callable[..., Called], folder: 
         (("--rate", 0.5, "--by", "L3"), "no score 'L3'"),
         (
             ("--rate", 0.5, "--scope", "globl"),
-            "--scope 'globl': expected layer or global (did you mean 'global'?)",
+            "--scope 'globl': expected layer, global, specific or erk (did you mean 'global'?)",
         ),
         (("--rate", 0.5, "--spare", "conv9"), "no layer 'conv9'"),
         (("--rate", 0.5, "--out", "pruned.onnx"), "networks are saved as .safetensors"),

@@ -114,7 +114,7 @@ def test_tables_are_listed_and_exported(place: Path, prunescope: Callable[..., C
     assert not list(folder.glob("tables/*.csv"))
     assert prunescope("tables", folder, "--csv").code == 0
     for name, table in load_tables(folder).items():
-        exported = pd.read_csv(folder / "tables" / f"{name}.csv")
+        exported = pd.read_csv(folder / "tables" / f"{name}.csv", dtype={"target": str})
         assert list(exported.columns) == list(table.columns)
         for column in table:
             pd.testing.assert_series_equal(

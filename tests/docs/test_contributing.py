@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from prunescope.networks.network import Origin, attach
 from prunescope.networks.preprocess import Preprocess
 from prunescope.probe.similarity import SIMILARITIES, likeness, open_similarity
 from prunescope.pruning.prune import prune
-from prunescope.pruning.scores import SCORES
+from prunescope.pruning.scores import all_scores
 from prunescope.training.evaluation import LabelledPixels, predict
 
 PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
@@ -30,11 +31,11 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 def names() -> Iterator[dict[str, Any]]:
     """The names that the examples use; what they register is taken out again."""
     open_similarity("classical")  # registers all that there are, once for the process
-    registries = (SCORES, MEASURES, SOURCES, SIMILARITIES)
-    before = [(registry, dict(registry._entries)) for registry in registries]
-    yield {"torch": torch, "nn": nn}
-    for registry, entries in before:
-        registry._entries = entries
+    registries = (all_scores(), MEASURES, SOURCES, SIMILARITIES)
+    with ExitStack() as stack:
+        for registry in registries:
+            stack.enter_context(registry.unchanged())
+        yield {"torch": torch, "nn": nn}
 
 
 @pytest.fixture
@@ -65,11 +66,24 @@ def test_the_score(names: dict[str, Any], toy: nn.Module) -> None:
     assert int(mask.keep["0.weight"].sum()) == 2
 
 
+def test_the_score_in_a_file_of_ones_own(
+    toy: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nearness.py").write_text(EXAMPLES[2])
+
+    mask = prune(toy, "filter", by="nearness.py:to_one", rate=0.5)
+
+    distance = [abs(float(filter_.sum()) - 1) for filter_ in toy[0].weight.detach()]
+    nearest = sorted(range(4), key=distance.__getitem__)[:2]
+    assert mask.keep["0.weight"].flatten().nonzero().flatten().tolist() == sorted(nearest)
+
+
 def test_the_measure_and_the_source(names: dict[str, Any], toy: nn.Module) -> None:
     from prunescope.images.cache import cached
 
-    run(2, names)
     run(3, names)
+    run(4, names)
     images = open_images("numbers:6")
     assert images.classes == ("dark", "bright")
     pixels = LabelledPixels(cached(images, None, "bilinear"), images.labels, np.arange(6))
@@ -81,8 +95,8 @@ def test_the_measure_and_the_source(names: dict[str, Any], toy: nn.Module) -> No
 
 
 def test_the_similarity(names: dict[str, Any]) -> None:
-    run(3, names)
     run(4, names)
+    run(5, names)
     alike = likeness(open_images("numbers:6"), open_similarity("mean-colour"))
     assert alike.embeddings is not None
     assert alike.embeddings.tolist() == [[-127.5] * 3, [127.5] * 3] * 3

@@ -179,3 +179,29 @@ def test_no_batch_at_all_is_refused() -> None:
     with pytest.raises(PrunescopeError, match="23 images do not fill one batch of 24"):
         make(size=24, drop_last=True)
     assert list(make(indices=np.arange(0))) == []
+
+
+@settings(deadline=None, max_examples=30)
+@given(start=st.integers(0, 9), size=st.integers(1, 9), drop_last=st.booleans(), ahead=st.integers(1, 4))
+def test_begun_later_the_batches_are_the_same_ones(
+    start: int, size: int, drop_last: bool, ahead: int
+) -> None:
+    chance = {"augment": STRONG, "shuffle": True, "seed": 3, "size": size, "drop_last": drop_last}
+    rest, all_of_them = make(start=start, ahead=ahead, **chance), list(make(**chance))
+    assert len(rest) == len(all_of_them[start:])
+    for one, other in zip(rest, all_of_them[start:], strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.indices, other.indices)
+
+
+def test_the_batches_before_the_start_are_not_made() -> None:
+    class Told(Pixels):
+        asked: list[int] = []  # noqa: RUF012
+
+        def __getitem__(self, number: int) -> NDArray[np.uint8]:
+            self.asked.append(number)
+            return super().__getitem__(number)
+
+    pixels = noise()
+    list(make(Told(pixels.flat, pixels.index), start=4))
+    assert sorted(Told.asked) == list(range(16, COUNT))

@@ -16,6 +16,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks as hooks
 import prunescope as ps
 from oracles.channels import TOYS, Concat, carry
 from prunescope.errors import PrunescopeError
+from prunescope.pruning.masks import Held
 
 OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
     "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2),
@@ -272,3 +273,61 @@ def test_a_mask_for_another_network() -> None:
     ):
         pytest.fail("a mask of another network was held")
     assert torch.equal(wider.a.weight, before)
+
+
+# A mask that changes while it is held
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_changed_mask_is_applied_at_once_and_held(optimizer: str) -> None:
+    network = TOYS["concat"].network().train()
+    first = ps.prune(network, "weight", rate=0.3)
+    steps = OPTIMIZERS[optimizer](network.parameters())
+
+    with Held(network, first) as held:
+        for seed in range(3):
+            step(network, steps, seed)  # which gives every weight that is left some momentum
+        second = ps.prune(network, "weight", rate=0.8, previous=first)
+        held.change(second)
+        assert held.mask is second
+        assert revived(network, second) == 0
+        for seed in range(3):
+            step(network, steps, seed)
+            assert revived(network, second) == 0
+        zeros = sum(int((p == 0).sum()) for p in network.parameters())
+
+    assert zeros == removed(second, network)
+    step(network, steps)
+    assert revived(network, second) > 0
+
+
+def test_what_is_held_can_begin_with_nothing_and_change_parameters() -> None:
+    network = TOYS["concat"].network().train()
+    by_weight, by_filter = ps.prune(network, "weight", rate=0.5), ps.prune(network, "filter", rate=0.5)
+    steps, before = OPTIMIZERS["sgd"](network.parameters()), len(hooks)
+
+    with Held(network) as held:
+        step(network, steps)
+        assert not any((p == 0).any() for p in network.parameters())
+        held.change(by_weight)
+        step(network, steps)
+        held.change(by_filter)
+        step(network, steps)
+        assert revived(network, by_filter) == 0
+        assert revived(network, by_weight) > 0  # no longer held
+        network.a.weight.data.add_(1)
+    assert revived(network, by_filter) == 0  # also what was changed by hand
+    assert len(hooks) == before
+
+
+def test_a_mask_of_another_network_does_not_replace_the_one_that_is_held() -> None:
+    network = TOYS["concat"].network().train()
+    mask = ps.prune(network, "weight", rate=0.5)
+    steps = OPTIMIZERS["sgd"](network.parameters())
+
+    with Held(network, mask) as held:
+        with pytest.raises(PrunescopeError, match="the mask is for another network"):
+            held.change(ps.Mask({"z.weight": torch.ones(1, dtype=torch.bool)}, "weight"))
+        assert held.mask is mask
+        step(network, steps)
+        assert revived(network, mask) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -11,11 +12,12 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 import prunescope as ps
-from oracles.channels import TOYS, Concat, Depthwise, carry
+from oracles.channels import SIDE, TOYS, Concat, Depthwise, carry
 from prunescope.errors import PrunescopeError
 from prunescope.networks.layers import find_layers
 from prunescope.pruning.granularity import GRANULARITIES
-from prunescope.pruning.scores import SCORES, ScoreRequest
+from prunescope.pruning.scores import all_scores
+from prunescope.pruning.scores.score import ScoreRequest, score
 
 RATES = [0.2, 0.4, 0.6, 0.8]
 TINY = ps.Preprocess(crop=64)
@@ -52,6 +54,17 @@ def assert_same(mask: ps.Mask, masks: dict[str, torch.Tensor]) -> None:
     weights = {name: keep for name, keep in mask.keep.items() if name in masks}
     assert weights.keys() == masks.keys()
     assert all(torch.equal(weights[name].expand_as(masks[name]), masks[name]) for name in masks)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_random_scores_know_nothing_of_initial_weights_drawn_from_the_same_seed(seed: int) -> None:
+    """Both are uniform numbers of torch's generator, so that one seed alone would draw the same ones twice."""
+    network = ps.open_network("prunescope/sprig", seed=seed)
+    pruning = ps.Pruning(network, "weight", by="random", seed=seed)
+    for name, scores in pruning.scores().items():
+        pairs = torch.stack([pruning.layers[name].module.weight.detach().flatten(), scores.flatten()])
+        chance = scores.numel() ** -0.5
+        assert abs(float(torch.corrcoef(pairs)[0, 1])) < 5 * chance, name
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -170,7 +183,7 @@ def test_scores_are_norms(toy: nn.Module, granularity: str, dims: tuple[int, ...
     request = ScoreRequest(toy, layers, GRANULARITIES[granularity], torch.Generator())
 
     for order in (1, 2):
-        scores = SCORES[f"l{order}"](request)
+        scores = all_scores()[f"l{order}"](request)
         for name, layer in layers.items():
             weight = layer.module.weight.detach()
             norm = torch.linalg.vector_norm(weight, order, dims, keepdim=True) if dims else weight.abs()
@@ -199,13 +212,21 @@ def test_rates_that_are_no_rates(toy: nn.Module, rate: float) -> None:
         (
             "filters",
             {},
-            r"no granularity 'filters' \(did you mean 'filter'\?\); known: connection, filter, weight",
+            r"no granularity 'filters' \(did you mean 'filter'\?\); known: connection, filter, kernel, n:m, weight",
         ),
         ("weight", {"by": "L1"}, r"no score 'L1' \(did you mean 'l1'"),
         ("weight", {"spare": ["e"]}, "no layer 'e'"),
         ("weight", {"layers": ["b*", "x*"]}, r"no layer 'x\*'"),
         ("weight", {"spare": ["*"]}, "nothing to prune: all of a, b, c, d, fc is spared"),
         ("weight", {"layers": ["a", "b"], "spare": ["[ab]"]}, "nothing to prune: all of a, b is spared"),
+        ("weight", {"layers": "a", "spare": "[ab]"}, "nothing to prune: all of a is spared"),
+        (
+            "weight",
+            {"rounding": "flor"},
+            r"no rounding 'flor' \(did you mean 'floor'\?\); known: round, floor",
+        ),
+        ("weight", {"normalise": "max"}, "no normalise 'max'; known: mean, none, layer"),
+        ("weight", {"min_left": -1}, "min_left -1 is impossible: a number of groups, 0 or more"),
         (
             "filter",
             {"layers": ["fc"]},
@@ -412,6 +433,50 @@ def test_rounds_of_one_schedule_share_one_granularity(toy: nn.Module) -> None:
         PrunescopeError, match="the previous mask is by filter; rounds of one schedule share one"
     ):
         ps.prune(toy, "weight", rate=0.4, previous=previous)
+
+
+@pytest.mark.parametrize("by", ["l1", "lamp", "snip"])
+def test_what_was_removed_counts_as_removed_also_where_the_weights_still_have_their_values(by: str) -> None:
+    """So it is after rewinding, say: the weights are back, and the mask is not applied yet."""
+    network = carry(Concat())
+    calibration = ps.Calibration(
+        torch.randn(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)), torch.arange(4) % 3
+    )
+    choices: dict[str, Any] = {"by": by, "scope": "global", "calibration": calibration}
+    first = ps.prune(network, "filter", by="random", rate=0.4, seed=1)
+    zeros = copy.deepcopy(network)
+    first.apply(zeros)
+
+    scores = ps.Pruning(network, "filter", **choices).scores(first)
+
+    for name, expected in ps.Pruning(zeros, "filter", **choices).scores(first).items():
+        assert torch.equal(scores[name], expected)
+    assert not any(layer.module.weight.eq(0).any() for layer in find_layers(network).values())
+
+
+@pytest.mark.parametrize("choices", [{"scope": "global"}, {"previous": 0.3}])
+def test_a_score_that_is_the_weight_itself_leaves_it_alone(toy: nn.Module, choices: dict[str, Any]) -> None:
+    before = copy.deepcopy(toy.state_dict())
+    if "previous" in choices:
+        choices = {"previous": ps.prune(toy, "weight", rate=choices["previous"])}
+
+    with all_scores().unchanged():
+        score("signed")(lambda request: {name: request.weight(name) for name in request.layers})
+        ps.prune(toy, "weight", by="signed", rate=0.5, **choices)
+
+    assert all(torch.equal(value, before[name]) for name, value in toy.state_dict().items())
+
+
+def test_scores_of_coarse_weights_are_summed_finely() -> None:
+    """Sums of bfloat16 numbers, rounded to bfloat16, would tie: 128 + 0.5 is 128 there."""
+    network = carry(Concat())
+    network.a.weight.data.fill_(128).view(len(network.a.weight), -1)[:, 0] = torch.arange(4) / 4
+    network.bfloat16()
+    request = ScoreRequest(network, find_layers(network), GRANULARITIES["filter"], torch.Generator())
+
+    scores = all_scores()["l1"](request)["a"].flatten()
+
+    assert scores.tolist() == [128 * (network.a.weight[0].numel() - 1) + i / 4 for i in range(4)]
 
 
 def test_layers_spared_later_keep_the_mask_they_had(toy: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import shutil
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -17,9 +18,10 @@ from PIL import Image
 from prunescope.errors import PrunescopeError
 from prunescope.networks.network import open_network, save_network
 from prunescope.networks.preprocess import Preprocess
+from prunescope.pruning.prune import Pruning
 from prunescope.study.plan import Plan
 from prunescope.study.run import prepare, read_study
-from prunescope.study.settings import SeriesSettings, StudySettings
+from prunescope.study.settings import StudySettings
 from prunescope.study.steps import STEP_KINDS
 from prunescope.training.settings import TrainSettings
 from study.tiny import document, write_data, write_study
@@ -191,8 +193,10 @@ def test_defaults_are_part_of_what_decides(data: Path) -> None:
     steps = {step.kind: step for step in planned(document(), data).steps()}
     assert set(steps["train"].settings["train"]) == set(TrainSettings.model_fields)
     assert set(steps["retrain"].settings["train"]) == set(TrainSettings.model_fields)
-    labels = {"series", "rates", "schedule", "per_round", "rounds", "hold", "retrain", "score"}
-    assert set(SeriesSettings.model_fields) - labels | {"by", "rate", "seed"} == set(steps["prune"].settings)
+    choices = set(inspect.signature(Pruning).parameters)
+    assert choices - {"network", "granularity", "calibration", "evaluate"} == set(
+        steps["prune"].settings["choices"]
+    )
 
 
 def test_auto_precision_is_decided_before_it_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,13 +68,15 @@ STUDY = document(study="everything", seeds=SEEDS, prune=PRUNE)
 NETWORKS = 1 + 2 * 2 + 2 * 2 + 1 + 2 * 2 + 2  # a seed
 
 COLUMNS = {
-    "networks": "network step series granularity score scope norm hold schedule retraining seed round stage rate "
-    "zeros_after_pruning zeros_after_retraining unreachable_after_pruning unreachable_after_retraining held parent",
+    "networks": "network step series granularity score scope norm hold schedule retraining recalibrate control "
+    "seed round stage target budget rate zeros_after_pruning zeros_after_retraining unreachable_after_pruning "
+    "unreachable_after_retraining held parent",
     "scores": "network metric value low high n measure",
     "layers": "network layer kind out_channels in_channels kernel groups spared rate weights kept zeros "
     "unreachable macs macs_effective units units_alive",
     "classes": "network index class n top1 low high",
     "images": "network image label prediction confidence",
+    "curves": "network epoch loss lr validate_top1",
     "steps": "step kind label status seconds error reused",
 }
 
@@ -283,7 +285,7 @@ def test_every_score_can_be_computed_again_from_what_is_stored(network: str, ran
 
 
 def test_training_leaves_a_line_an_epoch(ran: Ran) -> None:
-    epochs = pd.read_parquet(ran.folder("dense-seed0") / "epochs.parquet")
+    epochs = pd.read_parquet(ran.folder("dense-seed0") / "curves.parquet")
     assert epochs["epoch"].tolist() == [0, 1, 2, 3]
     assert epochs["loss"].iloc[-1] < epochs["loss"].iloc[0]
 
@@ -337,7 +339,7 @@ def test_a_study_re_uses_the_steps_of_another_in_the_same_folder(ran: Ran, tmp_p
 
 def test_a_measure_that_is_added_is_all_that_is_done(data: Path, tmp_path: Path) -> None:
     size = run(document(measure=["size"]), tmp_path, data).tables
-    assert set(size) == {"networks", "scores", "layers", "steps"}
+    assert set(size) == {"networks", "scores", "layers", "steps", "curves"}
     before = stamps(tmp_path)
     both = run(document(measure=["size", "accuracy"]), tmp_path, data).tables
     steps = both["steps"]
@@ -392,7 +394,7 @@ def test_an_unexpected_error_fails_its_step_and_leaves_its_traceback(
         raise ZeroDivisionError("by nought")
 
     with monkeypatch.context() as patch:
-        patch.setattr("prunescope.study.steps.prune", broken)
+        patch.setattr("prunescope.study.step_prune.share_removed", broken)
         result = run(document(), tmp_path, data)
     steps = result.tables["steps"].set_index("label")
     assert steps.loc["prune weights-0.5", "error"] == "ZeroDivisionError: by nought"

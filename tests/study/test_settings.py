@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from places import REPOSITORY
 from prunescope.errors import PrunescopeError
@@ -76,13 +77,13 @@ MISTAKES = {
     "an unknown granularity": (
         "filter",
         "filtre",
-        "study.yaml:12: prune.1.granularity: expected 'weight', 'filter' or 'connection', got 'filtre' "
-        "(did you mean 'filter'?)",
+        "study.yaml:12: prune.1.granularity: expected 'weight', 'filter', 'connection', 'kernel' or 'n:m', got "
+        "'filtre' (did you mean 'filter'?)",
     ),
     "an unknown score": (
         "rates",
         "score: l3\n    rates",
-        "study.yaml:10: prune.0.score: no score 'l3'; known: l1, l2, random",
+        "study.yaml:10: prune.0.score: no score 'l3'; known: batch-norm-scale, car, fpgm,",
     ),
     "an unknown measure": (
         "- accuracy",
@@ -119,12 +120,12 @@ MISTAKES = {
     "rates and rounds": (
         "rates: [0.5]",
         "rates: [0.5]\n    rounds: 3",
-        "study.yaml:8: prune.0: give either rates, or per_round and rounds",
+        "study.yaml:8: prune.0: give either rates, per_round and rounds, a budget, or factors",
     ),
     "no rates": (
         "    rates: [0.5]\n",
         "",
-        "study.yaml:8: prune.0: give either rates, or per_round and rounds",
+        "study.yaml:8: prune.0: give either rates, per_round and rounds, a budget, or factors",
     ),
     "falling rates": (
         "rates: [0.5]",
@@ -187,9 +188,26 @@ def series(**chosen: Any) -> SeriesSettings:
 
 
 def test_rounds_take_a_fraction_of_what_is_left() -> None:
-    rates = series(schedule="iterative", per_round=0.33, rounds=4).cumulative
-    assert rates == pytest.approx((0.33, 0.5511, 0.699237, 0.798489), abs=1e-6)
-    assert series(rates=[0.4, 0.2]).cumulative == (0.4, 0.2)
+    targets = series(schedule="iterative", per_round=0.33, rounds=4).targets
+    assert [target.rate for target in targets] == pytest.approx((0.33, 0.5511, 0.699237, 0.798489), abs=1e-6)
+    assert [target.rate for target in series(rates=[0.4, 0.2]).targets] == [0.4, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"granularity": "n:m", "schedule": "gradual"}, "cannot rise gradually"),
+        ({"schedule": "gradual", "recalibrate": 8}, "leave recalibrate out"),
+        ({"recalibrate": 1}, "greater than or equal to 2"),
+        (
+            {"rates": None, "budget": {"of": "milliseconds", "at_most": [5]}},
+            "only for filters and connections",
+        ),
+    ],
+)
+def test_what_cannot_work_is_said_before_any_work(chosen: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        series(**{"rates": [0.5], **chosen})
 
 
 def test_measures_are_names_or_names_with_settings() -> None:
@@ -227,9 +245,8 @@ def test_the_schema_accepts_the_studies_of_the_repository_and_refuses_a_typo() -
     studies = sorted((REPOSITORY / "studies").glob("*.yaml"))
     assert studies
     for path in studies:
-        study, _ = read_study(path)  # by our own reader, whose numbers are those of YAML 1.2
-        document = yaml.safe_load(path.read_text().replace("1e-4", "0.0001"))
-        assert not [error.message for error in validator.iter_errors(document)], path
+        study, document = read_study(path)  # by our own reader, whose numbers are those of YAML 1.2
+        assert not [error.message for error in validator.iter_errors(document.data)], path
         assert study.study == path.stem
     typo = yaml.safe_load(STUDY.replace("epochs", "epoch"))
     assert [error.message for error in validator.iter_errors(typo)]

@@ -19,11 +19,11 @@ COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (200, 50, 40), 
 class Tiny(nn.Module):
     """Three convolutions with batch norm, and a linear layer: 16 pixels in, 4 after the last convolution."""
 
-    def __init__(self, num_classes: int = 3) -> None:
+    def __init__(self, num_classes: int = 3, width: int = 8) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(8)
-        self.conv2 = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, 8, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(8)
         self.conv3 = nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False)
         self.bn3 = nn.BatchNorm2d(16)
@@ -40,6 +40,17 @@ class Tiny(nn.Module):
 
 def tiny(num_classes: int = 3) -> Tiny:
     return Tiny(num_classes)
+
+
+def wide(num_classes: int = 3, width: int = 8) -> Tiny:
+    return Tiny(num_classes, width)
+
+
+def bare(num_classes: int = 3) -> nn.Module:
+    """The same without batch norms."""
+    network = Tiny(num_classes)
+    network.bn1 = network.bn2 = network.bn3 = nn.Identity()  # type: ignore[assignment]
+    return network
 
 
 def write_images(

@@ -17,44 +17,15 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from prunescope.errors import PrunescopeError
 from prunescope.images.augment import Augment
-from prunescope.images.cache import Pixels
 from prunescope.networks.preprocess import Preprocess
 from prunescope.pruning.masks import Mask, hold
-from prunescope.training import loop
+from prunescope.training import course
 from prunescope.training.evaluation import LabelledPixels, predict, resolve_precision
 from prunescope.training.loop import train
 from prunescope.training.schedules import factor
-from prunescope.training.settings import TrainSettings
-from study.tiny import Tiny
+from training.small import INPUT, images, same_bits, settings, tiny
 
-INPUT = Preprocess(resize=None, crop=16, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-STILL = Augment(crop="centre", flip=0)
 Outputs = namedtuple("Outputs", ["logits", "aux"])
-
-
-def images(count: int, classes: int = 3, seed: int = 0, size: int = 16) -> LabelledPixels:
-    """Noise, a little brighter in the channel that is the class's own."""
-    generator = np.random.default_rng(seed)
-    labels = np.arange(count) % classes
-    pixels = generator.normal(100, 40, (count, size, size, 3))
-    for channel in range(classes):
-        pixels[labels == channel, :, :, channel % 3] += 50
-    flat = np.clip(pixels, 0, 255).astype(np.uint8)
-    index = np.array([(size, size, i * size * size * 3) for i in range(count)])
-    return LabelledPixels(Pixels(flat.reshape(-1), index), labels, np.arange(count))
-
-
-def tiny(seed: int = 0) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = Tiny()
-    network.preprocess = INPUT  # type: ignore[assignment]
-    return network.eval()
-
-
-def settings(**chosen: Any) -> TrainSettings:
-    quiet = {"epochs": 1, "batch": 8, "augment": STILL, "precision": "fp32"}
-    return TrainSettings.model_validate({**quiet, **chosen})
 
 
 class Means(nn.Module):
@@ -154,10 +125,6 @@ def trained(seed: int = 0, **chosen: Any) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-def same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
-
-
 def test_the_same_seed_gives_the_same_bits_whatever_the_global_generator_does() -> None:
     first = trained(seed=1)
     torch.manual_seed(99)
@@ -168,8 +135,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_the_global_generator_does() 
 
 def test_dropout_follows_the_seed_and_leaves_the_global_generator_alone() -> None:
     def with_dropout(seed: int) -> dict[str, torch.Tensor]:
-        network = tiny()
-        network.bn3 = nn.Sequential(network.bn3, nn.Dropout(0.5))  # type: ignore[assignment]
+        network = tiny(dropout=0.5)
         train(network, images(8), settings(epochs=1, batch=8), seed=seed)  # one batch: order cannot matter
         return network.state_dict()
 
@@ -190,7 +156,7 @@ def test_early_stopping_waits_its_patience_and_keeps_the_best_epoch(monkeypatch:
         seen.append(copy.deepcopy(network.state_dict()))
         return next(scripted)
 
-    monkeypatch.setattr(loop, "_top1", top1)
+    monkeypatch.setattr(course, "_top1", top1)
     network = tiny()
     history = train(network, images(16), settings(epochs=10, patience=2), validate=images(6, seed=1))
     assert [epoch.validate_top1 for epoch in history] == [0.2, 0.5, 0.4, 0.5]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch.optim import SGD, Optimizer
 from torch.optim import lr_scheduler as schedulers
 
@@ -66,7 +67,7 @@ def test_warm_up_rises_in_a_line_and_hands_over_at_full_rate() -> None:
 
 
 @given(
-    st.sampled_from(["constant", "step", "exponential", "cosine"]),
+    st.sampled_from(["constant", "step", "exponential", "cosine", "one-cycle"]),
     st.floats(0, 5),
     st.floats(0.01, 1),
     st.integers(1, 20),
@@ -76,6 +77,35 @@ def test_never_raises_the_rate_above_what_was_asked_nor_turns_it_round(
     name: str, warmup: float, gamma: float, epochs: int, moment: float
 ) -> None:
     settings = ScheduleSettings.model_validate(
-        {"name": name, "warmup": warmup, "gamma": gamma, "milestones": (1, 3)}
+        {"name": name, "warmup": 0 if name == "one-cycle" else warmup, "gamma": gamma, "milestones": (1, 3)}
     )
     assert 0 <= factor(settings, moment * epochs, epochs) <= 1
+
+
+@pytest.mark.parametrize(("per_epoch", "epochs"), [(10, 1), (7, 9), (100, 3), (1, 30)])
+def test_one_cycle_is_that_of_torch_at_every_step(per_epoch: int, epochs: int) -> None:
+    settings, steps = ScheduleSettings(name="one-cycle"), per_epoch * epochs
+    optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    scheduler = schedulers.OneCycleLR(
+        optimizer, max_lr=0.4, total_steps=steps, pct_start=0.3, div_factor=25, final_div_factor=1e4,
+        anneal_strategy="cos", cycle_momentum=False,
+    )  # fmt: skip
+    for step in range(steps):
+        epoch = step // per_epoch + step % per_epoch / per_epoch
+        expected = scheduler.get_last_lr()[0]
+        assert 0.4 * factor(settings, epoch, epochs, per_epoch) == pytest.approx(expected, rel=1e-9), step
+        optimizer.step()
+        if step < steps - 1:
+            scheduler.step()
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_one_cycle_of_very_few_steps(steps: int) -> None:
+    rates = [factor(ScheduleSettings(name="one-cycle"), step, steps) for step in range(steps)]
+    assert rates[0] == pytest.approx(1 / 25 if steps > 3 else 1)
+    assert rates[-1] == pytest.approx(1 / 25e4 if steps > 1 else 1)
+
+
+def test_one_cycle_has_its_own_warm_up() -> None:
+    with pytest.raises(ValidationError, match="one-cycle rises by itself: leave warmup out"):
+        ScheduleSettings(name="one-cycle", warmup=1)

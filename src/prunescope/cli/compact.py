@@ -28,13 +28,13 @@ def compact(
 ) -> None:
     """Take removed channels out of a network: smaller, faster, and its logits stay the same.
 
-    Without a mask, channels whose weights are all zero leave. Where single weights were removed nothing can leave;
-    the file is then packed instead: a bit a weight, and the weights that are not 0.
+    Without a mask, channels whose weights are all zero leave. Where single weights or kernels were removed
+    nothing can leave; the file is then packed instead: a bit a weight, and the weights that are not 0.
     """
     from prunescope.cli.files import check_out, find_mask, load_mask, make_folder
     from prunescope.networks.network import open_network, resolve, save_network
     from prunescope.pruning.compaction import compact as make_compact
-    from prunescope.pruning.granularity import WEIGHT
+    from prunescope.pruning.granularity import GRANULARITIES
 
     file = find_mask(mask, network, data)
     inputs = [resolve(name, data) for name in (network, weights, file) if name]
@@ -43,15 +43,16 @@ def compact(
     removed = load_mask(file, opened) if file else None
     if removed:
         removed.apply(opened)
-    single = removed is not None and removed.granularity == WEIGHT.name
-    smaller = opened if single else make_compact(opened, removed)
+    granularity = GRANULARITIES[removed.granularity] if removed else None
+    nothing_leaves = granularity is not None and not granularity.shrinks
+    smaller = opened if nothing_leaves else make_compact(opened, removed)
     shrunk = _shapes(smaller) != _shapes(opened)
     make_folder(out)
     save_network(smaller, out, pack=not shrunk)
     if shrunk:
         typer.echo(f"{out}: computes what the network with its zeros computes (checked), with")
     else:
-        why = "single weights leave no channel to take out" if single else "no channel is zero"
+        why = granularity.nothing_leaves() if granularity and nothing_leaves else "no channel is zero"
         typer.echo(f"{out}: {why}, so nothing gets faster; the file without its zeros has")
     before, after = _totals(opened), _totals(smaller) | {"bytes": out.stat().st_size}
     for what in before if shrunk else ["bytes"]:

@@ -25,7 +25,7 @@ Set = Annotated[
 NetworkName = Annotated[
     str,
     typer.Argument(
-        help="torchvision/<network>, prunescope/sprig, package.module:function, or a saved file.",
+        help="torchvision/<network>, timm/<network>, prunescope/sprig, package.module:function, or a saved file.",
         show_default=False,
     ),
 ]

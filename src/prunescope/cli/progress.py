@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from prunescope.study.execute import Outcome, Watcher
 from prunescope.study.steps import Step
-from prunescope.training.loop import Epoch
+from prunescope.training.state import Epoch
 
 _SLOW = 0.5  # seconds; quicker steps get no line of their own
 

@@ -32,6 +32,12 @@ class Batch:
     indices: torch.Tensor
 
 
+def batches_in(images: int, size: int, drop_last: bool = False) -> int:
+    """Return in how many batches so many images are gone through."""
+    whole, rest = divmod(images, size)
+    return whole + (rest > 0 and not drop_last)
+
+
 @dataclass
 class Batches:
     """One pass over images in batches; iterate over it.
@@ -50,6 +56,7 @@ class Batches:
         epoch: the number of the pass.
         shuffle: whether the order is random.
         drop_last: whether to leave out a last batch that is not full.
+        start: number of the batch to begin with; those before it are not made.
         ahead: how many batches are made ahead, each in a thread of its own.
         waited: seconds that iterating has waited for batches so far.
     """
@@ -64,6 +71,7 @@ class Batches:
     epoch: int = 0
     shuffle: bool = False
     drop_last: bool = False
+    start: int = 0
     ahead: int = 2
     waited: float = field(default=0.0, init=False)
 
@@ -75,15 +83,14 @@ class Batches:
             )
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.indices), self.size)
-        return whole + (rest > 0 and not self.drop_last)
+        return max(batches_in(len(self.indices), self.size, self.drop_last) - self.start, 0)
 
     def __iter__(self) -> Iterator[Batch]:
         order = self._rng(0).permutation(self.indices) if self.shuffle else self.indices
         pending: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(self.ahead, thread_name_prefix="prunescope-batches")
         try:
-            for number in range(len(self)):
+            for number in range(self.start, self.start + len(self)):
                 chosen = order[number * self.size : (number + 1) * self.size]
                 pending.append(pool.submit(self._make, number, chosen))
                 if len(pending) > self.ahead:

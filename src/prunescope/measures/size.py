@@ -14,7 +14,7 @@ from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Subj
 from prunescope.networks.checkpoints import to_bytes
 from prunescope.pruning.compaction import compact
 from prunescope.pruning.counting import Count, LayerCount, count
-from prunescope.pruning.granularity import WEIGHT
+from prunescope.pruning.granularity import GRANULARITIES
 
 
 class SizeSettings(MeasureSettings):
@@ -63,7 +63,7 @@ def _compact_scores(subject: Subject, counted: Count, masked: dict[str, float]) 
     files = masked
     if any(part.zeros for part in counted.layers.values()):
         mask = subject.mask
-        if mask and mask.granularity != WEIGHT.name and mask.held(subject.network) < 1:
+        if mask and GRANULARITIES[mask.granularity].shrinks and mask.held(subject.network) < 1:
             mask = None  # what grew back must not be removed again: what is still 0 decides
         with contextlib.suppress(PrunescopeError):
             smaller = compact(subject.network, mask)

@@ -16,9 +16,9 @@ from prunescope.networks.layers import find_layers
 from prunescope.networks.shapes import units_of
 from prunescope.pruning.compaction import compact
 from prunescope.pruning.counting import count
+from prunescope.pruning.granularity import GRANULARITIES, WEIGHT
 from prunescope.pruning.masks import Mask
 
-SINGLE_WEIGHTS = "single weights leave no channel to take out"
 GREW_BACK = "what was removed grew back, so that no channel is all 0"
 FEW_ZEROS = 1e-3  # of the weights: those that were once saved in half precision have a few
 
@@ -81,15 +81,16 @@ def _whole(network: nn.Module) -> Variant:
 
 
 def _compacted(network: nn.Module, mask: Mask | None) -> Variant:
-    if mask is not None and mask.granularity == "weight":
-        return Variant(None, math.nan, SINGLE_WEIGHTS)
+    granularity = GRANULARITIES[mask.granularity] if mask is not None else None
+    if granularity and not granularity.shrinks:
+        return Variant(None, math.nan, granularity.nothing_leaves())
     grew_back = mask is not None and mask.held(network) < 1
     try:
         small = compact(network, None if grew_back else mask)
     except PrunescopeError as error:
         return Variant(None, math.nan, _one_line(str(error)))
     if (mask is None or grew_back) and _shapes(small) == _shapes(network):
-        return Variant(None, math.nan, GREW_BACK if grew_back else SINGLE_WEIGHTS)
+        return Variant(None, math.nan, GREW_BACK if grew_back else WEIGHT.nothing_leaves())
     return _whole(small)
 
 

@@ -74,9 +74,10 @@ def compact(network: nn.Module, mask: Mask | None = None, example: torch.Tensor 
 
     Raises:
         PrunescopeError: something that was removed cannot be taken out exactly (the layers are named, with the
-            reason), the mask is by single weights or for another network, the network does not take the example.
+            reason), the mask is by weight, kernel or n:m, or for another network, the network does not take the
+            example.
     """
-    if mask is not None and mask.granularity not in {FILTER.name, CONNECTION.name}:
+    if mask is not None and not GRANULARITIES[mask.granularity].shrinks:
         raise PrunescopeError(
             f"a mask by {mask.granularity} leaves no channel to take out, so nothing can get faster: save the "
             "masked network packed instead, ps.save_network(network, path, pack=True)"

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear  # what nn.MultiheadAttention puts out by
 
-from prunescope.networks.channels import NORMS_PER_CHANNEL, replaced_forward
+from prunescope.networks.channels import NORMS_PER_CHANNEL, after_norm, replaced_forward
 from prunescope.networks.layers import Layer, find_layers
 from prunescope.networks.network import evaluating, example_input, logits_of
 from prunescope.networks.shapes import gathered
@@ -55,7 +55,9 @@ class _Alive:
     matters: torch.Tensor  # the gradient of the logits is other than 0
 
 
-def count(network: nn.Module, layers: Mapping[str, Layer] | None = None) -> Count:
+def count(
+    network: nn.Module, layers: Mapping[str, Layer] | None = None, example: torch.Tensor | None = None
+) -> Count:
     """Count zeros and unreachable weights of a network, layer by layer.
 
     A probe flows through the network with every weight replaced by a positive random number where it is not
@@ -63,9 +65,14 @@ def count(network: nn.Module, layers: Mapping[str, Layer] | None = None) -> Coun
     alive where the probe arrives, and matters where the gradient of the output comes back. Any architecture
     that runs can be counted so. A constant that a bias or a shift puts out counts as alive: it does change
     the logits.
+
+    Args:
+        layers: as `find_layers` returns them, for this example.
+        example: (1, 3, height, width), of which only the shape matters; by default of the network's own size.
     """
-    layers = layers or find_layers(network)
-    flows = _flow(network, layers)
+    example = example_input(network) if example is None else example
+    layers = layers or find_layers(network, example)
+    flows = _flow(network, layers, example)
     counted = {name: _count_layer(layer, flows[layer.module]) for name, layer in layers.items()}
     parameters = zeros = unreachable = 0
     for name, layer in layers.items():
@@ -118,10 +125,12 @@ def _count_layer(layer: Layer, alive: _Alive) -> LayerCount:
     per_group = weight.unflatten(0, (layer.groups, -1))  # (groups, out / groups, in / groups, positions)
     inputs = alive.inputs.view(layer.groups, 1, -1, 1)
     outputs = alive.matters.view(layer.groups, -1, 1, 1)
-    reached = int(((per_group != 0) & inputs & outputs).sum())
+    left = per_group != 0
+    zeros = layer.weights - int(left.count_nonzero())
+    reached = int(left.logical_and_(inputs & outputs).count_nonzero())
     return LayerCount(
         layer,
-        zeros=int((weight == 0).sum()),
+        zeros=zeros,
         unreachable=layer.weights - reached,
         macs_effective=layer.positions * reached,
         units=layer.weight_shape[0],
@@ -129,15 +138,15 @@ def _count_layer(layer: Layer, alive: _Alive) -> LayerCount:
     )
 
 
-def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _Alive]:
+def _flow(network: nn.Module, layers: Mapping[str, Layer], example: torch.Tensor) -> dict[nn.Module, _Alive]:
     """Run the probe; return what it found at every layer and batch norm."""
-    device = example_input(network).device
+    device = example.device
     generator = torch.Generator().manual_seed(0)
     found: dict[nn.Module, _Alive] = {}
 
     def positive(pattern: torch.Tensor) -> torch.Tensor:
         """Return random numbers where `pattern`, (out, in), is true."""
-        return (torch.rand(pattern.shape, generator=generator) + 0.5).to(device) * pattern
+        return torch.rand(pattern.shape, generator=generator).add_(0.5).to(device).mul_(pattern)
 
     def watch(module: nn.Module, x: torch.Tensor, y: torch.Tensor, dim: int) -> torch.Tensor:
         seen = found.setdefault(
@@ -181,7 +190,7 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
 
         def probe(x: torch.Tensor) -> torch.Tensor:
             shape = (1, -1, *[1] * (x.ndim - 2))
-            return watch(module, x, x * scale.view(shape) + constant.view(shape), dim=1)
+            return after_norm(module, watch(module, x, x * scale.view(shape) + constant.view(shape), dim=1))
 
         return probe
 
@@ -203,8 +212,7 @@ def _flow(network: nn.Module, layers: Mapping[str, Layer]) -> dict[nn.Module, _A
         torch.enable_grad(),
         replaced_forward(forwards),
     ):
-        image = example_input(network)
-        image = (torch.rand(image.shape, generator=generator) + 0.5).to(device).requires_grad_()
+        image = (torch.rand(example[:1].shape, generator=generator) + 0.5).to(device).requires_grad_()
         logits = logits_of(network(image))
         (logits * (torch.rand(logits.shape, generator=generator) + 0.5).to(device)).sum().backward(
             inputs=[image]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -112,32 +112,83 @@ def hold(network: nn.Module, mask: Mask | None) -> Iterator[nn.Module]:
     if mask is None:
         yield network
         return
-    mask.apply(network)
-    pairs = [(parameter, keep) for parameter, keep in mask.pairs(network) if not bool(keep.all())]
-    ours = {id(parameter) for parameter, _ in pairs}
-    factors: list[torch.Tensor] = []
-
-    def mask_again(optimizer: Optimizer, *_: Any) -> None:
-        if not any(id(p) in ours for group in optimizer.param_groups for p in group["params"]):
-            return
-        if len(factors) != len(pairs) or any(
-            f.device != p.device or f.dtype != p.dtype for f, (p, _) in zip(factors, pairs, strict=True)
-        ):
-            factors[:] = [_factor(parameter, keep) for parameter, keep in pairs]
-        with torch.no_grad():
-            torch._foreach_mul_([parameter for parameter, _ in pairs], factors)
-
-    handle = register_optimizer_step_post_hook(mask_again)
-    try:
+    with Held(network, mask):
         yield network
+
+
+@contextmanager
+def lent(network: nn.Module, mask: Mask | None) -> Iterator[None]:
+    """Apply a mask for a while; afterwards every weight has the bits that it had.
+
+    Args:
+        mask: None changes nothing.
+    """
+    masked = [parameter for parameter, keep in mask.pairs(network) if not keep.all()] if mask else []
+    before = [parameter.detach().clone() for parameter in masked]
+    try:
+        if mask:
+            mask.apply(network)
+        yield
     finally:
-        handle.remove()
-        mask.apply(network)
+        with torch.no_grad():
+            for parameter, values in zip(masked, before, strict=True):
+                parameter.copy_(values)
+
+
+class Held:
+    """A network with a mask held on it, as by `hold`, that can be changed in the meantime.
+
+    Example:
+        with Held(network, mask) as held:
+            ...
+            held.change(smaller)  # its removed weights are 0 at once
+
+    Attributes:
+        mask: what is held now; None: nothing.
+    """
+
+    def __init__(self, network: nn.Module, mask: Mask | None = None) -> None:
+        self.network, self.mask = network, mask
+        self._pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
+        self._factors: list[torch.Tensor] = []
+        self._ours: set[int] = set()
+
+    def __enter__(self) -> Self:
+        if self.mask:
+            self.change(self.mask)
+        self._hook = register_optimizer_step_post_hook(self._mask_again)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+        if self.mask:
+            self.mask.apply(self.network)
+
+    def change(self, mask: Mask) -> None:
+        """Hold another mask from now on. What the one before removed and this one keeps may grow again."""
+        mask.apply(self.network)
+        self.mask = mask
+        self._pairs = [
+            (parameter, keep) for parameter, keep in mask.pairs(self.network) if not bool(keep.all())
+        ]
+        self._ours = {id(parameter) for parameter, _ in self._pairs}
+        self._factors = []
+
+    def _mask_again(self, optimizer: Optimizer, *_: Any) -> None:
+        if not any(id(p) in self._ours for group in optimizer.param_groups for p in group["params"]):
+            return
+        if len(self._factors) != len(self._pairs) or any(
+            f.device != p.device or f.dtype != p.dtype
+            for f, (p, _) in zip(self._factors, self._pairs, strict=True)
+        ):
+            self._factors = [_factor(parameter, keep) for parameter, keep in self._pairs]
+        with torch.no_grad():
+            torch._foreach_mul_([parameter for parameter, _ in self._pairs], self._factors)
 
 
 def _factor(parameter: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """Return the mask as 0 and 1 in the parameter's type and memory order, which makes the product fast."""
     keep = keep.to(parameter.device, parameter.dtype)
     if keep.numel() != parameter.numel():
-        return keep  # (out, 1, 1, 1) or (1, in, 1, 1): broadcasts, and weighs nothing
+        return keep  # (out, 1, 1, 1), (1, in, 1, 1) or (out, in, 1, 1): broadcasts, and weighs little
     return torch.empty_like(parameter).copy_(keep)

@@ -10,6 +10,7 @@ import torch
 
 from prunescope.networks.channels import ChannelMap
 from prunescope.networks.layers import Layer
+from prunescope.pruning.selection import least_left
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,15 @@ class Pool:
             total.index_add_(0, groups.flatten().to(total.device), values[layer].flatten())
         return total
 
-    def best(self, scores: torch.Tensor, removed: torch.Tensor | None, least: int) -> torch.Tensor:
-        """Return the groups, (count,) bool, in which each of its layers has its `least` best filters that are left."""
+    def best(
+        self, scores: torch.Tensor, removed: torch.Tensor | None, min_left: int, min_share: float
+    ) -> torch.Tensor:
+        """Return the groups, (count,) bool, in which each of its layers has the best filters that it has to keep."""
         left = scores if removed is None else scores.masked_fill(removed, -math.inf)
         best = torch.zeros_like(left, dtype=torch.bool)
         for groups in self.groups.values():
             own = groups.flatten().to(left.device)
-            best[own[left[own].topk(min(least, len(own))).indices]] = True
+            best[own[left[own].topk(least_left(len(own), min_left, min_share)).indices]] = True
         return best
 
     def spread(self, values: torch.Tensor) -> dict[str, torch.Tensor]:

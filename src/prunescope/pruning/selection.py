@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import PrunescopeError, some
 
 Scope = Literal["layer", "global"]
 Normalise = Literal["mean", "none", "layer"]
@@ -18,11 +18,12 @@ Rounding = Literal["round", "floor", "ceil"]
 _ROUNDING: dict[Rounding, Callable[[float], int]] = {"round": round, "floor": math.floor, "ceil": math.ceil}
 _SAMPLE = 1 << 16  # entries
 _REMOVED = -math.inf  # what is removed already goes first again
+_DUST = 1e-9  # .07 * 100 is a little more than 7
 
 
 def select(
     scores: Mapping[str, torch.Tensor],
-    rate: float,
+    rate: float | Mapping[str, float],
     scope: Scope,
     generator: torch.Generator,
     *,
@@ -30,6 +31,7 @@ def select(
     staying: Mapping[str, torch.Tensor] | None = None,
     normalise: Normalise = "none",
     min_left: int = 1,
+    min_share: float = 0.0,
     rounding: Rounding = "round",
     round_to: int = 1,
 ) -> dict[str, torch.Tensor]:
@@ -37,19 +39,25 @@ def select(
 
     Args:
         scores: layer to the scores of its groups, finite, any real numbers; used up (changed in place).
-        rate: fraction of all groups (of each layer, or of the pool) that is removed, in [0, 1), cumulative.
-        scope: "layer", the same rate in each layer; "global", one threshold over all.
+        rate: fraction of all groups (of each layer, or of the pool) that is removed, in [0, 1), cumulative; or, in
+            layer scope, layer to a fraction of its own.
+        scope: "layer", the same rate in each layer unless each has its own; "global", one threshold over all.
         generator: breaks ties, at random.
         removed: layer to the groups (bool) that were removed before and stay removed.
         staying: layer to the groups (bool) that stay whatever their score, unless they are removed already.
         normalise: in global scope, divide a layer's scores by their "mean", or by their sum ("layer").
-        min_left: groups that each layer keeps at least.
+        min_left: groups that each layer keeps at least, as far as it has them left.
+        min_share: likewise, as a share of its groups; the larger number counts. In global scope, what cannot go
+            from one layer goes from others, so that the rate is met as far as it can be.
         rounding: how rate * groups becomes a number of groups; "round" is Python's, half to even.
-        round_to: what each layer keeps becomes the nearest multiple of it (halves up, at least one, at most all).
+        round_to: what each layer keeps becomes the nearest multiple of it (halves up, at most all its groups) that
+            is at least one and not less than what it has to keep.
 
     Raises:
-        PrunescopeError: a score is NaN or infinite.
+        PrunescopeError: a score is NaN or infinite, rates by layer are given for global scope or for other layers,
+            or a rate or share is impossible.
     """
+    rates = _rate_of_each(rate, list(scores), scope)
     count = _ROUNDING[rounding]
     ranked = {
         name: _ranked(
@@ -57,39 +65,67 @@ def select(
         )
         for name, values in scores.items()
     }
-    pool = list(ranked.values())
-    least = dict.fromkeys(ranked, min_left)
+    least = {name: least_left(values.numel(), min_left, min_share) for name, values in ranked.items()}
     for name, stay in (staying or {}).items():
-        ranked[name].masked_fill_(stay & (ranked[name] > _REMOVED), math.inf)
-        least[name] = max(min_left, int(stay.sum()))
-    if scope == "layer":
-        gone = {name: count(rate * values.numel()) for name, values in ranked.items()}
-        keeps = [
-            _keep([values], _rounded(gone[name], values, least[name], round_to), generator)[0]
-            for name, values in ranked.items()
-        ]
+        stays = stay & (ranked[name] > _REMOVED)
+        ranked[name].masked_fill_(stays, math.inf)
+        least[name] = max(least[name], int(stays.count_nonzero()))
+    pool = list(ranked.values())
+    if scope == "layer" or isinstance(rate, Mapping):
+        gone = [count(rates[name] * values.numel()) for name, values in ranked.items()]
     else:
-        for values in pool:
-            _protect(values, min_left)
         total = sum(values.numel() for values in pool)
-        keeps = _keep(pool, min(count(rate * total), total - sum(least.values())), generator)
-        if round_to > 1:
-            removed_now = [keep.numel() - int(keep.count_nonzero()) for keep in keeps]
-            keeps = [
-                _keep([values], _rounded(taken, values, least[name], round_to), generator)[0]
-                for (name, values), taken in zip(ranked.items(), removed_now, strict=True)
-            ]
+        stay_anyway = sum(_protect(values, least[name], generator) for name, values in ranked.items())
+        keeps = _keep(pool, min(count(rate * total), total - stay_anyway), generator)
+        gone = [keep.numel() - int(keep.count_nonzero()) for keep in keeps]
+    if scope == "layer" or round_to > 1:
+        keeps = [
+            _keep([values], _rounded(mine, values.numel(), least[name], round_to), generator)[0]
+            for (name, values), mine in zip(ranked.items(), gone, strict=True)
+        ]
     if removed:  # also where more was removed before than is asked for now
         keeps = [keep & ~removed[name] for name, keep in zip(ranked, keeps, strict=True)]
     return dict(zip(ranked, keeps, strict=True))
 
 
-def _rounded(remove: int, values: torch.Tensor, min_left: int, round_to: int) -> int:
+def least_left(groups: int, min_left: int, min_share: float) -> int:
+    """Return how many of its groups a layer keeps at least.
+
+    Raises:
+        PrunescopeError: the share is none.
+    """
+    if not 0 <= min_share <= 1:
+        raise PrunescopeError(
+            f"min_share {min_share} is impossible: it is a share of the groups, from 0 to 1"
+        )
+    return min(groups, max(min_left, math.ceil(min_share * groups - _DUST)))
+
+
+def _rate_of_each(
+    rate: float | Mapping[str, float], names: Sequence[str], scope: Scope
+) -> Mapping[str, float]:
+    """Return layer to rate."""
+    rates = rate if isinstance(rate, Mapping) else dict.fromkeys(names, rate)
+    if isinstance(rate, Mapping) and scope != "layer":
+        raise PrunescopeError(f"scope {scope!r} takes one rate for all layers, and a rate was given for each")
+    if other := rates.keys() ^ set(names):
+        raise PrunescopeError(
+            f"a rate is needed for each layer that is pruned, and for no other: see to {some(sorted(other))}"
+        )
+    for name, one in rates.items():
+        if not 0 <= one < 1:
+            raise PrunescopeError(
+                f"rate {one} of {name} is impossible: it is the fraction removed, from 0 up to below 1"
+            )
+    return rates
+
+
+def _rounded(remove: int, groups: int, least: int, round_to: int) -> int:
     """Return how many groups of a layer go, such that a multiple of `round_to` stays, or all do."""
-    groups = values.numel()
-    kept = max(groups - remove, min_left)
+    kept = max(groups - remove, least)
     if round_to > 1:
-        kept = max((2 * kept + round_to) // (2 * round_to), 1) * round_to
+        nearest = (2 * kept + round_to) // (2 * round_to)
+        kept = max(nearest, math.ceil(least / round_to), 1) * round_to
     return groups - min(kept, groups)
 
 
@@ -106,13 +142,18 @@ def _ranked(
     return scores if removed is None else scores.masked_fill_(removed, _REMOVED)
 
 
-def _protect(values: torch.Tensor, min_left: int) -> None:
-    """Rank the `min_left` best groups that a layer still has above everything, in place."""
+def _protect(values: torch.Tensor, least: int, generator: torch.Generator) -> int:
+    """Rank the `least` best groups that a layer still has above everything, in place; return how many these are."""
     rows = values.view(len(values), -1)
-    best = rows.amax(1).topk(min(min_left, len(rows))).indices  # the rows in which they must lie
-    within = rows[best].view(-1).topk(min(min_left, len(best) * rows.shape[1])).indices
-    where = best[within // rows.shape[1]], within % rows.shape[1]
+    if least >= len(rows):
+        best = _keep([values], values.numel() - least, generator)[0].logical_and_(values > _REMOVED)
+        values.masked_fill_(best, math.inf)
+        return int(best.count_nonzero())
+    within_rows = rows.amax(1).topk(least).indices  # in which they must lie
+    within = rows[within_rows].view(-1).topk(least).indices
+    where = within_rows[within // rows.shape[1]], within % rows.shape[1]
     rows[where] = rows[where].masked_fill(rows[where] > _REMOVED, math.inf)
+    return int((rows[where] == math.inf).count_nonzero())
 
 
 def _keep(pool: Sequence[torch.Tensor], remove: int, generator: torch.Generator) -> list[torch.Tensor]:
@@ -158,8 +199,12 @@ def _smallest(values: torch.Tensor, count: int, generator: torch.Generator) -> t
     threshold = values.kthvalue(count).values
     smallest = values < threshold
     ties = (values == threshold).nonzero().squeeze(1)
-    drawn = torch.randperm(len(ties), generator=generator)[: count - int(smallest.count_nonzero())]
-    smallest[ties[drawn.to(ties.device)]] = True
+    count -= int(smallest.count_nonzero())
+    if len(ties) > _SAMPLE:  # by random numbers, which are faster to rank than places are to shuffle
+        keys = torch.rand(len(ties), generator=generator).to(ties.device)
+        smallest[ties] = ~_keep([keys], count, generator)[0]
+    else:
+        smallest[ties[torch.randperm(len(ties), generator=generator)[:count].to(ties.device)]] = True
     return smallest
 
 

@@ -11,9 +11,9 @@ from typing import Literal, TypeVar
 from prunescope.errors import NoRoomError, PrunescopeError
 from prunescope.measures.runtimes import computing_with
 from prunescope.study.plan import Plan
-from prunescope.study.steps import STEP_KINDS, Step, Workshop
+from prunescope.study.steps import Step, Workshop, all_step_kinds
 from prunescope.study.store import DamagedStep
-from prunescope.training.loop import Epoch
+from prunescope.training.state import Epoch
 
 T = TypeVar("T")
 Status = Literal["done", "failed", "skipped"]
@@ -74,6 +74,8 @@ class Execution:
         self.workshop.progress = self.watcher.progress
         self.workshop.epoch = self.watcher.epoch
         done = {step.id for step in steps if store.has(step.id) and self._is_whole(step)}
+        for step_id in done:  # killed between finishing a step and clearing up
+            store.forget_unfinished(step_id)
         self.watcher.begin(len(steps), len(done))
         for step in steps:
             outcome = Outcome(step, "done", reused=True) if step.id in done else self._attempt(step)
@@ -145,4 +147,5 @@ class Execution:
 
     def _write(self, step: Step) -> None:
         with self.workshop.store.write(step.id, step.record) as folder:
-            STEP_KINDS[step.kind].run(step, self.workshop, folder)
+            all_step_kinds()[step.kind].run(step, self.workshop, folder)
+        self.workshop.store.forget_unfinished(step.id)

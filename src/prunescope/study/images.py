@@ -70,6 +70,10 @@ class StudyImages:
         own = len(self.own_validate) if self.own_validate else len(validate)
         return {"train": len(train), "validate": own, "test": len(self.test)}
 
+    def available(self, part: Part) -> int:
+        """Return how many images there are for what looks at a part; with `select_on: test`, validate is test."""
+        return len(self._part(part)[1])
+
     def labelled(self, part: Part, preprocess: Preprocess) -> LabelledPixels:
         """Return the pixels of a part at the size that a network's preprocessing asks for."""
         chosen, indices = self._part(part)
@@ -90,7 +94,7 @@ class StudyImages:
         if part == "validate" and self.own_validate:
             return self.own_validate, np.arange(len(self.own_validate))
         if self.train is None:
-            raise PrunescopeError("the study has no images.train")
+            raise PrunescopeError(f"images of {part} are needed, and the study has none: give images.train")
         return self.train, self._indices[0 if part == "train" else 1]
 
     def _pixels(self, images: ImageSet, preprocess: Preprocess) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,10 @@ from prunescope.networks.network import (
     resolve,
 )
 from prunescope.networks.preprocess import Preprocess
-from prunescope.pruning.granularity import GRANULARITIES
-from prunescope.pruning.prune import choose_layers
 from prunescope.study.document import about
 from prunescope.study.images import StudyImages
-from prunescope.study.settings import (
-    MeasureChoice,
-    NetworkSettings,
-    SeriesSettings,
-    StudySettings,
-    rate_name,
-)
+from prunescope.study.plan_series import SeriesPlanner, Way, make_way
+from prunescope.study.settings import MeasureChoice, NetworkSettings, StudySettings
 from prunescope.study.steps import Step
 from prunescope.training.evaluation import resolve_precision
 from prunescope.training.settings import TrainSettings
@@ -61,6 +54,16 @@ class Measuring:
     places: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """What the layers of one series tolerate: the steps that measure it, and what is tolerated."""
+
+    series: str
+    seed: int
+    tolerance: dict[str, Any]
+    steps: list[Step]
+
+
 @dataclass
 class Plan:
     """All networks of a study, and for each the steps that measure it.
@@ -72,6 +75,7 @@ class Plan:
 
     preprocess: Preprocess
     stops: list[Stop] = field(default_factory=list)
+    sweeps: list[Sweep] = field(default_factory=list)
     measures: dict[str, list[Step]] = field(default_factory=dict)  # network to its measuring steps
     opened: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
 
@@ -80,9 +84,15 @@ class Plan:
         seen: set[str] = set()
         for stop in self.stops:
             for step in (stop.step, *self.measures[stop.network]):
-                if step.id not in seen:
-                    seen.add(step.id)
-                    yield step
+                yield from _with_parents(step, seen)
+
+
+def _with_parents(step: Step, seen: set[str]) -> Iterator[Step]:
+    if step.id not in seen:
+        seen.add(step.id)
+        for parent in step.parents:
+            yield from _with_parents(parent, seen)
+        yield step
 
 
 def make_plan(settings: StudySettings, images: StudyImages, where: dict[str, Any], data: Path | None) -> Plan:
@@ -93,11 +103,12 @@ def make_plan(settings: StudySettings, images: StudyImages, where: dict[str, Any
     """
     with about("network"):
         network = _open(settings.network, images, data, seed=settings.seeds[0])
-    _check_series(network, settings.prune)
-    return _Planner(settings, images, where, data, network).plan()
+    return Planner(settings, images, where, data, network).plan()
 
 
-class _Planner:
+class Planner:
+    """Turns the settings of a study into steps."""
+
     def __init__(
         self,
         settings: StudySettings,
@@ -110,91 +121,84 @@ class _Planner:
         self.identity = _identity(settings.network, network, data)
         self.measurings = _measurings(settings, images, data, network)
         self.made = Plan(preprocess_of(network))
+        self.network, self.layers = network, find_layers(network)
+        self.channels = map_channels(network, self.layers)
+        self.fresh_identity = self.identity | {"weights": None}
+        origin = origin_of(network)  # also of what its weights decide: auxiliary heads, preprocessing
+        self.fresh = NetworkSettings(
+            name=origin.name,
+            classes=origin.classes,
+            options=origin.options,
+            preprocess=preprocess_of(network).model_dump(),
+        )
 
     def plan(self) -> Plan:
+        """Return the plan of the whole study."""
+        ways = []
+        for number, series in enumerate(self.settings.prune):
+            with about("prune", number):
+                ways.append(
+                    make_way(series, self.settings, self.images, self.network, self.layers, self.channels)
+                )
         for seed in self.settings.seeds:
-            dense = self.dense(seed)
-            for series in self.settings.prune:
-                self.series(series, dense, seed)
+            dense = self.dense(seed, ways)
+            for way in ways:
+                SeriesPlanner(self, way, dense, seed).plan()
         return self.made
 
-    def dense(self, seed: int) -> Stop:
+    def dense(self, seed: int, ways: Sequence[Way]) -> Stop:
+        """Add the dense network, trained or opened."""
         given, chosen = self.settings.network, {"network": self.identity}
         if given.is_trained:
-            seed_of_weights, step = 0, self.step("open", f"open {given.name}", chosen)
+            step = self.step("open", f"open {given.name}", chosen)
         else:
-            seed_of_weights = seed
-            step = self.step(
-                "train", f"train {given.name}", chosen | self.training(self.settings.train, seed)
-            )
-        self.made.opened[step.id] = lambda: _open(given, self.images, self.data, seed_of_weights)
-        columns = {"series": "dense", "seed": seed, "round": 0, "stage": "dense", "rate": 0.0}
+            chosen |= self.training(self.settings.train, seed)
+            kept = {
+                "steps": sorted({way.rewind_step for way in ways if way.rewind_step is not None}),
+                "epochs": self.settings.keep_epochs,
+            }
+            step = self.step("train", f"train {given.name}", chosen, places={"keep": kept})
+        self.opens(step, given, 0 if given.is_trained else seed)
+        columns = {"series": "dense", "seed": seed, "round": 0, "stage": "dense", "rate": 0.0, "target": "0"}
         return self.stop(f"dense-seed{seed}", step, columns, parent=None)
 
-    def series(self, series: SeriesSettings, dense: Stop, seed: int) -> None:
-        retrain = series.retrain or self.settings.retrain
-        fixed = {
-            "series": series.series,
-            "granularity": series.granularity,
-            "score": series.score,
-            "scope": series.scope,
-            "norm": series.norm,
-            "hold": series.hold,
-            "schedule": series.schedule,
-            "retraining": retrain.kind,
-            "seed": seed,
-        }
-        source = dense
-        for number, rate in enumerate(series.cumulative, start=1):
-            columns = fixed | {"rate": rate, "round": number if series.schedule == "iterative" else 1}
-            name = f"{series.series}-{rate_name(rate)}"
-            if series.schedule == "one-shot":
-                source = dense
-            pruned = self.step("prune", f"prune {name}", self.pruning(series, rate, seed), source.step)
-            source = self.stop(
-                f"{name}-pruned-seed{seed}", pruned, columns | {"stage": "pruned"}, source.network
-            )
-            if retrain.kind != "none":
-                chosen = {"hold": series.hold, **self.training(retrain, seed)}
-                retrained = self.step("retrain", f"retrain {name}", chosen, pruned)
-                source = self.stop(
-                    f"{name}-retrained-seed{seed}",
-                    retrained,
-                    columns | {"stage": "retrained"},
-                    source.network,
-                )
-
-    def pruning(self, series: SeriesSettings, rate: float, seed: int) -> dict[str, Any]:
-        chosen = series.model_dump(
-            mode="json", include={"granularity", "scope", "layers", "spare", "norm", "normalise", "min_left"}
-        )
-        return chosen | {
-            "by": series.score,
-            "rate": rate,
-            "rounding": series.rounding,
-            "round_to": series.round_to,
-            "allow_empty_layers": series.allow_empty_layers,
-            "seed": seed,
-        }
+    def opens(self, step: Step, network: NetworkSettings, seed: int) -> None:
+        """Note what opens the network that a step starts from."""
+        self.made.opened[step.id] = lambda: _open(network, self.images, self.data, seed)
 
     def training(self, settings: TrainSettings, seed: int) -> dict[str, Any]:
-        chosen = settings.model_dump(mode="json", exclude={"kind"})
+        """Return what decides a training: its settings, its images and the seed."""
+        chosen = settings.model_dump(mode="json", exclude={"kind", "rewind_to"})
         chosen["precision"] = resolve_precision(settings.precision, self.where["device"])
         images: dict[str, Any] = {"train": self.images.fingerprint["train"]}
         if settings.patience:
             images["validate"] = self.images.fingerprint["validate"]
         return {"train": chosen, "images": images, "seed": seed}
 
+    def swept(self, series: str, seed: int, tolerance: dict[str, Any], steps: list[Step]) -> None:
+        """Note a sweep, for the table `sensitivity`."""
+        self.made.sweeps.append(Sweep(series, seed, tolerance, steps))
+
     def stop(self, network: str, step: Step, columns: dict[str, Any], parent: str | None) -> Stop:
+        """Add a network that is measured."""
         stop = Stop(network, step, {"network": network, "step": step.id, **columns, "parent": parent})
         self.made.stops.append(stop)
         self.made.measures[network] = [self.measure(measuring, stop) for measuring in self.measurings]
         return stop
 
-    def step(self, kind: str, label: str, settings: dict[str, Any], *parents: Step) -> Step:
-        return Step(kind, label, settings, self.where, parents)
+    def step(
+        self,
+        kind: str,
+        label: str,
+        settings: dict[str, Any],
+        *parents: Step,
+        places: dict[str, Any] | None = None,
+    ) -> Step:
+        """Return a step on this machine's threads and device."""
+        return Step(kind, label, settings, self.where, parents, places or {})
 
     def measure(self, measuring: Measuring, stop: Stop) -> Step:
+        """Return the step that measures a network."""
         kind, label = f"measure-{measuring.name}", f"measure {measuring.name} of {stop.network}"
         return Step(kind, label, measuring.settings, self.where, (stop.step,), measuring.places)
 
@@ -244,24 +248,6 @@ def _open(settings: NetworkSettings, images: StudyImages, data: Path | None, see
             f"({images.settings.test}): give network.classes, other weights, or other images"
         )
     return network
-
-
-def _check_series(network: nn.Module, prune: tuple[SeriesSettings, ...]) -> None:
-    layers = find_layers(network)
-    channels = None
-    for number, series in enumerate(prune):
-        granularity = GRANULARITIES[series.granularity]
-        if granularity.removes_channels:
-            channels = channels or map_channels(network, layers)
-        with about("prune", number):
-            choose_layers(
-                layers,
-                granularity,
-                series.layers,
-                series.spare,
-                series.norm,
-                channels if granularity.removes_channels else None,
-            )
 
 
 def _identity(settings: NetworkSettings, network: nn.Module, data: Path | None) -> dict[str, Any]:

@@ -6,34 +6,25 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prunescope.errors import PrunescopeError
 from prunescope.measures import all_measures
 from prunescope.measures.measure import MeasureSettings
 from prunescope.networks.network import is_file_name
 from prunescope.networks.preprocess import Preprocess
-from prunescope.pruning.prune import Norm
-from prunescope.pruning.scores import SCORES
-from prunescope.pruning.selection import Normalise, Rounding, Scope
 from prunescope.registry import Registry
-from prunescope.training.settings import RetrainSettings, TrainSettings
+from prunescope.study.series import SeriesSettings
+from prunescope.training.settings import REPLAYING, RetrainSettings, Settings, TrainSettings
 
 T = TypeVar("T")
-Rate = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Settings(BaseModel):
-    """Frozen settings; unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class NetworkSettings(Settings):
     """The network that is pruned."""
 
     name: str = Field(
-        description="torchvision/<network>, prunescope/sprig, package.module:function, or a saved file."
+        description="torchvision/<network>, timm/<network>, prunescope/sprig, package.module:function, or a saved file."
     )
     weights: str | None = Field(
         None,
@@ -91,102 +82,11 @@ class ImagesSettings(Settings):
         return value
 
 
-class SeriesSettings(Settings):
-    """One way to prune, at several rates."""
-
-    series: str = Field(min_length=1, description="Name of the series in tables and figures.")
-    granularity: Literal["weight", "filter", "connection"] = Field(description="What is removed as one.")
-    score: str = Field("l1", description="What goes first: the lowest l1, l2 or random score.")
-    scope: Scope = Field("layer", description="layer: the same rate in each layer; global: one threshold.")
-    rates: tuple[Rate, ...] | None = Field(
-        None,
-        min_length=1,
-        description="Fractions removed, against the dense network; iterative: one a round.",
-    )
-    schedule: Literal["one-shot", "iterative"] = Field(
-        "one-shot",
-        description="one-shot: each rate from the dense network; iterative: each from the one before.",
-    )
-    per_round: Rate | None = Field(
-        None, gt=0, description="Iterative: fraction of what is left removed in each round."
-    )
-    rounds: int | None = Field(None, ge=1, description="Iterative, with per_round: how many rounds.")
-    layers: tuple[str, ...] | None = Field(
-        None,
-        description="Globs of the layers to prune; null: all convolutions, for weight also linear layers.",
-    )
-    spare: tuple[str, ...] = Field((), description="Globs of layers that are left alone.")
-    norm: Norm = Field(
-        "remove", description="Filters: remove the channel behind the filter too, or keep it as it is."
-    )
-    normalise: Normalise | None = Field(
-        None,
-        description="Global scope: divide scores by their layer's mean or sum; null: mean, for weights none.",
-    )
-    min_left: int = Field(1, ge=0, description="Groups that each layer keeps at least.")
-    allow_empty_layers: bool = Field(
-        False, description="With min_left 0: whether a layer may lose all its weights."
-    )
-    rounding: Rounding = Field(
-        "round", description="How rate x groups becomes a number; round is half to even."
-    )
-    round_to: int = Field(
-        1,
-        ge=1,
-        description="Filters and connections: each layer keeps the nearest multiple of it; 8 suits most processors.",
-    )
-    hold: bool = Field(
-        True, description="false lets removed weights grow back, only to repeat studies that did so."
-    )
-    retrain: RetrainSettings | None = Field(
-        None, description="Retraining of this series, if not the study's."
-    )
-
-    @field_validator("score")
-    @classmethod
-    def _known_score(cls, name: str) -> str:
-        _known(SCORES, name)
-        return name
-
-    @model_validator(mode="after")
-    def _channels_are_rounded(self) -> Self:
-        if self.round_to > 1 and self.granularity == "weight":
-            raise ValueError("round_to is a number of channels: leave it out for single weights")
-        return self
-
-    @model_validator(mode="after")
-    def _one_way_to_say_rates(self) -> Self:
-        by_round = self.per_round is not None and self.rounds is not None
-        if (self.rates is None) == (self.per_round is None and self.rounds is None):
-            raise ValueError("give either rates, or per_round and rounds")
-        if self.rates is None and not (by_round and self.schedule == "iterative"):
-            raise ValueError("per_round and rounds go together, with schedule: iterative")
-        if len({rate_name(rate) for rate in self.cumulative}) < len(self.cumulative):
-            raise ValueError("two rates are alike to four digits: networks are called by them")
-        if self.schedule == "iterative" and list(self.cumulative) != sorted(set(self.cumulative)):
-            raise ValueError("the rates of iterative pruning must rise from round to round")
-        return self
-
-    @property
-    def cumulative(self) -> tuple[float, ...]:
-        """The rates against the dense network, in order."""
-        if self.rates is not None:
-            return self.rates
-        assert self.per_round is not None
-        assert self.rounds is not None
-        return tuple(1 - (1 - self.per_round) ** i for i in range(1, self.rounds + 1))
-
-
-def rate_name(rate: float) -> str:
-    """Return a rate as the names of networks spell it."""
-    return f"{rate:.4g}"
-
-
 class MeasureChoice(Settings):
     """A measure by name, with its settings, defaults filled in."""
 
     name: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
 
     def resolved(self) -> MeasureSettings:
         """Return the measure's own settings."""
@@ -211,6 +111,10 @@ class StudySettings(Settings):
     train: TrainSettings = Field(
         TrainSettings(), description="Training of the dense network, without given weights."
     )
+    keep_epochs: bool = Field(
+        True,
+        description="Keep the state of the dense training at every epoch, to rewind to; false: only where series ask.",
+    )
     prune: tuple[SeriesSettings, ...] = Field((), description="Ways to prune.")
     retrain: RetrainSettings = Field(RetrainSettings(), description="What happens after each pruning.")
     measure: tuple[MeasureChoice, ...] = Field(
@@ -224,7 +128,7 @@ class StudySettings(Settings):
     def _a_folder_name(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise ValueError("letters, digits, dots, dashes and underscores only: it names a folder")
-        if name in {"steps", "locks"}:
+        if name in {"steps", "locks", "unfinished"}:
             raise ValueError("that folder holds the steps of all studies: choose another name")
         return name
 
@@ -238,7 +142,7 @@ class StudySettings(Settings):
     @field_validator("prune")
     @classmethod
     def _different_names(cls, prune: tuple[SeriesSettings, ...]) -> tuple[SeriesSettings, ...]:
-        names = [series.series for series in prune]
+        names = [name for series in prune for name in (series.series, *map(series.control, series.controls))]
         if twice := _twice(names):
             raise ValueError(f"two series are called {twice[0]!r}: tables could not tell them apart")
         if "dense" in names:
@@ -261,12 +165,39 @@ class StudySettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        retrained = [s.series for s in self.prune if (s.retrain or self.retrain).kind != "none"]
-        if self.images.train is None and retrained:
-            raise ValueError(
-                f"{retrained[0]!r} is to be retrained without images.train; or say retrain: {{kind: none}}"
-            )
-        if self.images.train is None and not self.network.is_trained:
+        given = self.network.is_trained
+        for series in self.prune:
+            kind, name = (series.retrain or self.retrain).kind, series.series
+            if self.images.train is None and kind != "none":
+                raise ValueError(
+                    f"{name!r} is to be retrained without images.train; or say retrain: {{kind: none}}"
+                )
+            if self.images.train is None and series.recalibrate:
+                raise ValueError(f"{name!r} is to be recalibrated without images.train")
+            if given and kind == "weight-rewinding":
+                raise ValueError(
+                    f"{name!r} goes back to an early state of the dense network, which comes trained: leave out "
+                    "network.weights, so that the study trains it, or choose retrain: {kind: learning-rate-rewinding}"
+                )
+            if is_file_name(self.network.name) and "re-initialise" in (kind, *series.controls):
+                raise ValueError(
+                    f"{name!r} needs fresh weights, and {self.network.name} only opens as it was saved"
+                )
+            if given and "train" not in self.model_fields_set and {kind, *series.controls} & set(REPLAYING):
+                raise ValueError(
+                    f"{name!r} replays the training of the dense network, which comes trained: say under train how "
+                    "it was trained"
+                )
+            if series.controls and kind in {"none", "re-initialise"}:
+                raise ValueError(
+                    f"the controls of {name!r} stand beside networks that are retrained from their own weights, and "
+                    f"it says retrain: {{kind: {kind}}}: leave controls out, or choose another kind"
+                )
+            if series.schedule == "gradual" and kind != "fine-tune":
+                raise ValueError(
+                    f"{name!r} is pruned while it is fine-tuned: retrain: {{kind: fine-tune, ...}}"
+                )
+        if self.images.train is None and not given:
             raise ValueError("without network.weights the dense network is trained, which needs images.train")
         return self
 

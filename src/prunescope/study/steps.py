@@ -6,32 +6,28 @@ of device. It writes files into a folder and reads those of its parents; nothing
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import nn
 
-from prunescope.measures import all_measures
-from prunescope.measures.measure import Progress, Subject
-from prunescope.networks.network import open_network, preprocess_of, save_network
-from prunescope.pruning.masks import Mask, hold
-from prunescope.pruning.prune import prune
+from prunescope.measures.measure import Progress
+from prunescope.networks.network import open_network
+from prunescope.pruning.masks import Mask
 from prunescope.registry import Registry
 from prunescope.study.images import StudyImages
 from prunescope.study.store import Store
-from prunescope.training.evaluation import NO_IMAGES
-from prunescope.training.loop import Epoch, train
-from prunescope.training.settings import TrainSettings
+from prunescope.training.state import Epoch
 
-NETWORK_FILE, MASK_FILE, EPOCHS_FILE = "network.safetensors", "mask.safetensors", "epochs.parquet"
+NETWORK_FILE, MASK_FILE = "network.safetensors", "mask.safetensors"
+MASKING = {"prune", "gradual"}  # kinds of step whose result holds a mask
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Step:
         """The step's kind and the hash of all that decides its result."""
         decisive = {
             "kind": self.kind,
-            "version": STEP_KINDS[self.kind].version,
+            "version": all_step_kinds()[self.kind].version,
             "settings": self.settings,
             "where": self.where,
             "parents": [parent.id for parent in self.parents],
@@ -99,13 +95,13 @@ class Workshop:
 
     def mask_of(self, step: Step) -> Mask | None:
         """Return the mask of the nearest pruning at or above a step."""
-        for above in _ancestry(step):
-            if above.kind == "prune":
+        for above in ancestry(step):
+            if above.kind in MASKING:
                 return Mask.load(self.store.open(above.id) / MASK_FILE)
         return None
 
 
-def _ancestry(step: Step) -> Iterator[Step]:
+def ancestry(step: Step) -> Iterator[Step]:
     """Yield a step, its first parent, that one's first parent, …"""
     while True:
         yield step
@@ -123,6 +119,15 @@ class StepKind:
 
 
 STEP_KINDS: Registry[StepKind] = Registry("kind of step")
+_FILES = ("step_train", "step_prune", "step_measure")
+
+
+@cache
+def all_step_kinds() -> Registry[StepKind]:
+    """Return the registry with every kind of step in it."""
+    for name in _FILES:
+        import_module(f"prunescope.study.{name}")
+    return STEP_KINDS
 
 
 def step_kind(name: str, version: int) -> Callable[[Callable[[Step, Workshop, Path], None]], None]:
@@ -132,78 +137,6 @@ def step_kind(name: str, version: int) -> Callable[[Callable[[Step, Workshop, Pa
         STEP_KINDS.register(name)(StepKind(version, run))
 
     return register
-
-
-@step_kind("open", version=1)
-def _open(step: Step, workshop: Workshop, folder: Path) -> None:
-    save_network(workshop.opened[step.id](), folder / NETWORK_FILE)
-
-
-@step_kind("train", version=1)
-def _train(step: Step, workshop: Workshop, folder: Path) -> None:
-    network = workshop.opened[step.id]().to(workshop.device)
-    _train_on(step, workshop, network, None, folder)
-
-
-@step_kind("prune", version=1)
-def _prune(step: Step, workshop: Workshop, folder: Path) -> None:
-    network = workshop.network_of(step.parents[0])
-    mask = prune(network, previous=workshop.mask_of(step.parents[0]), **step.settings)
-    mask.save(folder / MASK_FILE)
-
-
-@step_kind("retrain", version=1)
-def _retrain(step: Step, workshop: Workshop, folder: Path) -> None:
-    network = workshop.network_of(step.parents[0])  # its removed weights are 0
-    mask = workshop.mask_of(step) if step.settings["hold"] else None
-    _train_on(step, workshop, network, mask, folder)
-
-
-def _train_on(step: Step, workshop: Workshop, network: nn.Module, mask: Mask | None, folder: Path) -> None:
-    settings, preprocess = TrainSettings.model_validate(step.settings["train"]), preprocess_of(network)
-    images = workshop.images.labelled("train", preprocess)
-    validate = workshop.images.labelled("validate", preprocess) if settings.patience else None
-    with hold(network, mask):
-        history = train(
-            network,
-            images,
-            settings,
-            validate=validate,
-            seed=step.settings["seed"],
-            on_step=workshop.progress,
-            on_epoch=lambda epoch: workshop.epoch(epoch, settings.epochs),
-        )
-    save_network(network, folder / NETWORK_FILE, {"step": step.id})
-    pd.DataFrame([dataclasses.asdict(epoch) for epoch in history]).to_parquet(folder / EPOCHS_FILE)
-
-
-def _measure_with(name: str) -> Callable[[Step, Workshop, Path], None]:
-    def run(step: Step, workshop: Workshop, folder: Path) -> None:
-        measure = all_measures()[name]
-        network = workshop.network_of(step.parents[0])
-        images = NO_IMAGES
-        if measure.looks_at_images:
-            images = workshop.images.labelled("test", preprocess_of(network))
-        mask = workshop.mask_of(step.parents[0])
-        subject = Subject(
-            network,
-            images,
-            workshop.images.test,
-            mask,
-            workshop.data,
-            workshop.progress,
-            dense=lambda: workshop.network_of(list(_ancestry(step))[-1]),
-        )
-        settings = measure.settings.model_validate(step.settings["measure"] | step.places)
-        tables = measure.run(subject, settings)
-        for table, frame in tables.items():
-            frame.to_parquet(folder / f"{table}.parquet", index=False)
-
-    return run
-
-
-for _name in all_measures():
-    step_kind(f"measure-{_name}", all_measures()[_name].version)(_measure_with(_name))
 
 
 def where(threads: int | None, device: str) -> dict[str, Any]:

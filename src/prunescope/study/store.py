@@ -181,6 +181,20 @@ class Store:
                 raise
             raise described from error
 
+    def unfinished(self, step_id: str) -> Path:
+        """Return the folder in which a step that is under way keeps what it goes on from if it is killed.
+
+        The caller holds the step's lock, writes files there whole, and checks them itself when reading.
+        """
+        folder = self.root / "unfinished" / step_id
+        with _os_errors_while(f"making {folder}"):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def forget_unfinished(self, step_id: str) -> None:
+        """Remove what a finished step no longer needs."""
+        shutil.rmtree(self.root / "unfinished" / step_id, ignore_errors=True)
+
     def verify(self, ids: Iterable[str] | None = None) -> list[Damage]:
         """Compare the checksums of steps (default: all) and return what does not agree; changes nothing."""
         chosen = self.step_ids() if ids is None else ids

@@ -10,10 +10,11 @@ import pandas as pd
 
 from prunescope.errors import PrunescopeError, describe_os_error
 from prunescope.measures import all_measures
+from prunescope.study.found import CURVES_FILE, FOUND_FILE, least_of, read_found, read_sweep
 
 if TYPE_CHECKING:
     from prunescope.study.execute import Outcome
-    from prunescope.study.plan import Plan
+    from prunescope.study.plan import Plan, Stop
     from prunescope.study.store import Store
 
 TABLES_FOLDER = "tables"
@@ -21,7 +22,7 @@ MEASURE_COLUMN = ("scores", "examples")  # tables of several measures, whose row
 UNIT = ("network", "layer", "kind", "unit")  # what names a row of the table `units`
 STOP_COLUMNS = (
     "network", "step", "series", "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
-    "seed", "round", "stage", "rate", "parent",
+    "recalibrate", "control", "seed", "round", "stage", "target", "budget", "rate", "parent",
 )  # fmt: skip
 
 
@@ -42,8 +43,12 @@ def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict
                     table["measure"] = measured
                 parts.setdefault(file.stem, {}).setdefault(measured, []).append(table)
     tables = {name: _joined(name, frames) for name, frames in parts.items()}
-    stops = [stop.columns for stop in plan.stops if stop.step.id in done]
+    stops = [{**stop.columns, "rate": _rate_of(stop, store)} for stop in plan.stops if stop.step.id in done]
     networks = pd.DataFrame(stops, columns=list(STOP_COLUMNS))
+    if (sensitivity := _sensitivity(plan, store, done)) is not None:
+        tables["sensitivity"] = sensitivity
+    if (curves := _curves(plan, store, done)) is not None:
+        tables["curves"] = curves
     tables["networks"] = _with_what_is_left(networks, tables.get("scores"))
     _compare(tables)
     tables["steps"] = pd.DataFrame(
@@ -63,6 +68,58 @@ def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict
         ]
     )
     return tables
+
+
+def _rate_of(stop: Stop, store: Store) -> float:
+    """Return the rate asked of a network; where it was looked for, the one found."""
+    rate, step = stop.columns["rate"], stop.step
+    while rate is None:
+        folder = store.open(step.id)
+        if (folder / FOUND_FILE).exists():
+            return read_found(folder)
+        step = step.parents[0]
+    return float(rate)
+
+
+def _sensitivity(plan: Plan, store: Store, done: set[str]) -> pd.DataFrame | None:
+    """Return one row for each layer and rate of each sweep that is complete."""
+    from prunescope.pruning.sensitivity import tolerances
+
+    rows = []
+    for sweep in plan.sweeps:
+        if not all(step.id in done for step in sweep.steps):
+            continue
+        dense, images, found = read_sweep(sweep.steps, store.open)
+        least = least_of(sweep.tolerance, dense)
+        borne = tolerances(found, least)
+        rows += [
+            {
+                "series": sweep.series,
+                "seed": sweep.seed,
+                "layer": layer,
+                "layers": ", ".join(together),
+                "rate": rate,
+                "top1": top1,
+                "n": images,
+                "dense_top1": dense,
+                "least": least,
+                "tolerated": borne[layer],
+            }
+            for together, by_rate in found.items()
+            for layer in together
+            for rate, top1 in by_rate.items()
+        ]
+    return pd.DataFrame(rows) if rows else None
+
+
+def _curves(plan: Plan, store: Store, done: set[str]) -> pd.DataFrame | None:
+    """Return one row for each epoch of each network that was trained."""
+    parts = []
+    for stop in plan.stops:
+        if stop.step.id in done and (file := store.open(stop.step.id) / CURVES_FILE).exists():
+            parts.append(pd.read_parquet(file)[["epoch", "loss", "lr", "validate_top1"]])
+            parts[-1].insert(0, "network", stop.network)
+    return pd.concat(parts, ignore_index=True) if parts else None
 
 
 def _joined(name: str, by_measure: dict[str, list[pd.DataFrame]]) -> pd.DataFrame:
@@ -87,10 +144,11 @@ def _compare(tables: dict[str, pd.DataFrame]) -> None:
 def _with_what_is_left(networks: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
     """Add what `size` found: zeros and unreachable after pruning and after retraining, and whether zeros held."""
     pruned, retrained = networks["stage"] == "pruned", networks["stage"] == "retrained"
+    later = retrained & (networks["schedule"] != "gradual")  # which prunes while it trains
     for what in ("zeros", "unreachable"):
         found = _by_network(scores, f"{what}_prunable")
         own, before = networks["network"].map(found), networks["parent"].map(found)
-        networks[f"{what}_after_pruning"] = own.where(pruned, before.where(retrained))
+        networks[f"{what}_after_pruning"] = own.where(pruned, before.where(later))
         networks[f"{what}_after_retraining"] = own.where(retrained)
     networks["held"] = networks["network"].map(_by_network(scores, "held"))
     return networks

@@ -13,6 +13,7 @@ from torch import nn
 
 from prunescope.images.batches import Batches
 from prunescope.images.cache import Pixels
+from prunescope.images.split import stratified_limit
 from prunescope.networks.network import device_of, evaluating, logits_of, preprocess_of
 from prunescope.training.settings import Precision
 
@@ -32,6 +33,11 @@ class LabelledPixels:
     def targets(self) -> torch.Tensor:
         """The labels of the images that take part, (images,) int64."""
         return torch.from_numpy(self.labels[self.indices])
+
+    def drawn(self, count: int, seed: int) -> LabelledPixels:
+        """Return `count` of them, or all if there are no more, with the classes as even as can be."""
+        chosen = stratified_limit(self.labels[self.indices], count, seed)
+        return LabelledPixels(self.pixels, self.labels, self.indices[chosen])
 
 
 NO_IMAGES = LabelledPixels(
@@ -59,6 +65,11 @@ def predict(
             logits.append(logits_of(outputs).float().cpu())
             on_step(step + 1, len(batches))
     return torch.cat(logits)
+
+
+def top1(network: nn.Module, images: LabelledPixels) -> float:
+    """Return the share of images whose largest logit is that of their label."""
+    return float((predict(network, images).argmax(1) == images.targets).double().mean())
 
 
 def resolve_precision(precision: Precision, device: str) -> Precision:
