@@ -16,6 +16,7 @@ from prunescope.networks.network import device_of, evaluating, logits_of
 from prunescope.pruning.calibration import Calibration
 
 Key = TypeVar("Key")
+Change = Callable[[str, torch.Tensor], torch.Tensor]
 
 
 class StandIn:
@@ -32,7 +33,7 @@ class StandIn:
         network: nn.Module,
         layers: Mapping[str, Layer],
         dtype: torch.dtype | None = None,
-        change: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        change: Change | None = None,
     ) -> None:
         self.network = network
         self.dtype = dtype or torch.promote_types(next(network.parameters()).dtype, torch.float32)
@@ -40,8 +41,9 @@ class StandIn:
         lent = {id(tensor): self._detached(tensor) for tensor in held.values()}
         for buffer in network.buffers():
             lent[id(buffer)] = lent[id(buffer)].clone()
-        if change is not None:
-            lent = {key: change(value) if value.is_floating_point() else value for key, value in lent.items()}
+        for name, tensor in held.items():
+            if change is not None and tensor.is_floating_point():
+                lent[id(tensor)] = change(name, lent[id(tensor)])
         self.tensors = {name: lent[id(tensor)] for name, tensor in held.items()}
         self.weights = {name: lent[id(layer.module.weight)] for name, layer in layers.items()}
         for weight in self.weights.values():
@@ -80,14 +82,14 @@ def differentiable(
     network: nn.Module,
     layers: Mapping[str, Layer],
     dtype: torch.dtype | None = None,
-    change: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    change: Change | None = None,
 ) -> Iterator[StandIn]:
     """Yield a stand-in for a network, in eval mode, whatever the caller has turned off or on.
 
     Args:
         layers: those whose weights gradients are to be taken by.
         dtype: of all computing; by default the network's own, but float32 at least.
-        change: what becomes of the values of parameters and buffers.
+        change: from the name and the values of a parameter or buffer to the values it has in the stand-in.
     """
     with (
         torch.inference_mode(False),
