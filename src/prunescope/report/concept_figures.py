@@ -22,6 +22,7 @@ from prunescope.report.theme import INK, QUIET, WIDTH, Look, category_looks
 TOTAL = Look(INK, "o")
 CONTROLS = {"": "dense network", "rotated": "its basis rotated at random", "untrained": "untrained"}
 CONTROL_COLOURS = {"": INK, "rotated": "#8a96a3", "untrained": "#cdd4dc"}
+MOST_UPRIGHT = 6  # bars of a panel, whose labels have room side by side
 FATES = {  # what became of the detectors of the dense network, and new ones: the same in every figure
     "kept": "#0b4f8a",
     "changed": "#6aaed6",
@@ -174,7 +175,7 @@ def persistence(results: Results) -> Figure:
         for dense in over_seeds(results.dense, "detectors"):
             ax.axhline(dense.value, color=INK, linewidth=0.8)
         names = [name_target(target, rate) for target, rate in targets.items() if target in means.index]
-        ax.set_xticks(range(len(means)), names)
+        ax.set_xticks(range(len(means)), names, rotation=90 if len(means) > MOST_UPRIGHT else 0)
         ax.set_xlabel(results.target_label)
         ax.grid(axis="x", visible=False)
     for ax in grid.flat[len(results.series) :]:
@@ -200,14 +201,16 @@ def _draw_fates(ax: Axes, means: pd.DataFrame) -> None:
         bottom += heights
     ax.bar(place, -means["concepts_lost"], 0.7, color=FATES["lost"])
     ax.axhline(0, color=QUIET, linewidth=0.7)
+    crowded = len(means) > MOST_UPRIGHT  # then the index stands upright, inside its bar
     for x, lost, jaccard in zip(place, means["concepts_lost"], means["concept_jaccard"], strict=True):
         if math.isfinite(jaccard):
             ax.annotate(
                 decimal(jaccard, 2),
                 (x, -lost),
-                (0, -3),
+                (0, 2 if crowded else -3),
                 textcoords="offset points",
                 ha="center",
-                va="top",
+                va="bottom" if crowded else "top",
                 fontsize=6,
+                rotation=90 if crowded else 0,
             )
