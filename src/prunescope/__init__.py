@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prunescope.errors import PrunescopeError
+    from prunescope.explain.explain import attribute
     from prunescope.images.concepts import open_concepts
     from prunescope.images.source import open_images
     from prunescope.measures.dissection import dissect
     from prunescope.measures.dissection_scores import dissection_scores
+    from prunescope.measures.explanations import explanations
+    from prunescope.measures.forgetting import forgetting
     from prunescope.measures.mis import mis
     from prunescope.measures.mis_scores import mis_scores
     from prunescope.measures.speed import speed
@@ -38,12 +41,15 @@ _HOMES = {
     "Preprocess": "networks.preprocess",
     "PrunescopeError": "errors",
     "Pruning": "pruning.prune",
+    "attribute": "explain.explain",
     "compact": "pruning.compaction",
     "count": "pruning.counting",
     "dense_units": "networks.shapes",
     "dissect": "measures.dissection",
     "dissection_scores": "measures.dissection_scores",
+    "explanations": "measures.explanations",
     "export": "networks.export",
+    "forgetting": "measures.forgetting",
     "hold": "pruning.masks",
     "load_tables": "study.tables",
     "mis": "measures.mis",
@@ -65,12 +71,15 @@ __all__ = [
     "Preprocess",
     "PrunescopeError",
     "Pruning",
+    "attribute",
     "compact",
     "count",
     "dense_units",
     "dissect",
     "dissection_scores",
+    "explanations",
     "export",
+    "forgetting",
     "hold",
     "load_tables",
     "mis",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -211,7 +212,8 @@ def test_pruned_networks_are_compared_with_the_dense_one_of_their_seed() -> None
             "stage": ["dense", "pruned"] * 2,
         }
     )
-    scores = MEASURES["dissection"].compare({"units": units, "networks": networks})["scores"]
+    tables, settings = {"units": units, "networks": networks}, DissectionSettings()
+    scores = MEASURES["dissection"].compare(tables, settings, cast(Any, None), None)["scores"]
     found = scores.pivot(index="network", columns="metric", values="value")
     expected = {
         "concepts_kept": 1,

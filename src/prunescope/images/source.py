@@ -18,6 +18,7 @@ from prunescope.registry import Registry
 Role = Literal["train", "test"]
 Decode = Callable[[int], NDArray[np.uint8]]
 Masks = Callable[[int], Mapping[str, NDArray[np.integer]]]
+Attributes = Callable[[int], Mapping[str, str | float]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class ImageSet:
         fingerprint: hexadecimal hash of all that the images are: contents, names, labels, classes.
         decode: index to pixels (height, width, 3), uint8 RGB.
         masks: index to concept masks, where the source knows them.
+        attributes: index to what else the source knows of an image, by name, the same names for all of them: a
+            text for a kind, a number for an amount. The fingerprint must change with them.
     """
 
     source: str
@@ -40,13 +43,14 @@ class ImageSet:
     fingerprint: str
     decode: Decode
     masks: Masks | None = None
+    attributes: Attributes | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def subset(self, indices: NDArray[np.int64]) -> ImageSet:
         """Return the images at `indices`, in that order, with a fingerprint of their own."""
-        decode, masks = self.decode, self.masks
+        decode, masks, attributes = self.decode, self.masks, self.attributes
         digest = hashlib.blake2b(self.fingerprint.encode() + indices.astype("<i8").tobytes(), digest_size=16)
         return replace(
             self,
@@ -55,6 +59,7 @@ class ImageSet:
             fingerprint=digest.hexdigest(),
             decode=lambda i: decode(int(indices[i])),
             masks=None if masks is None else lambda i: masks(int(indices[i])),
+            attributes=None if attributes is None else lambda i: attributes(int(indices[i])),
         )
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from prunescope.measures.measure import Measure
     from prunescope.registry import Registry
 
-_FILES = ("accuracy", "size", "speed", "mis", "dissection")
+_FILES = ("accuracy", "size", "speed", "mis", "dissection", "explanations", "forgetting")
 
 
 def all_measures() -> Registry[Measure]:

@@ -294,7 +294,9 @@ def _scores(units: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _compare(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def _compare(
+    tables: Mapping[str, pd.DataFrame], settings: DissectionSettings, test: ImageSet, data: Path | None
+) -> Tables:
     """Compare the concepts of every pruned network with those of the dense network of its seed."""
     if "units" not in tables or "detector" not in tables["units"]:
         return {}

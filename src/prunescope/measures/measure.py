@@ -13,7 +13,9 @@ from prunescope.errors import PrunescopeError, did_you_mean
 from prunescope.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
     from torch import nn
 
     from prunescope.images.source import ImageSet
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from prunescope.training.evaluation import LabelledPixels
 
 Tables = dict[str, "pd.DataFrame"]
+Compare = Callable[
+    [Mapping[str, "pd.DataFrame"], Any, "ImageSet", "Path | None"], Mapping[str, "pd.DataFrame"]
+]
 Progress = Callable[[int, int], None]
 
 
@@ -64,6 +69,10 @@ class Subject:
         mask: what was pruned; None for a dense network.
         dense: opens the dense network that it was pruned from, where that is at hand.
         data: the folder that relative paths in settings start from.
+        chosen: (images,) positions among the test images, for a measure that looks at networks `Together`.
+        reference: for such a measure, the folder of its result for the dense network of the same seed; None for
+            that network itself.
+        folder: where such a measure keeps files beside its tables.
     """
 
     network: nn.Module
@@ -73,6 +82,26 @@ class Subject:
     data: Path | None = None
     progress: Progress = lambda done, total: None
     dense: Callable[[], nn.Module] | None = None
+    chosen: NDArray[np.int64] | None = None
+    reference: Path | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Together:
+    """How a measure looks at the same images with all networks of a study, chosen once the networks are there.
+
+    Attributes:
+        covers: from settings and a network's columns in the table `networks`, with `final` (whether its series
+            ends in it), to whether it is looked at. Dense networks always are.
+        asks_networks: from settings to whether the choice depends on what the networks say of the images.
+        choose: from settings, test images and, if asked, (images,) predictions by network, to (chosen,) positions
+            among the test images.
+    """
+
+    covers: Callable[[Any, Mapping[str, Any]], bool]
+    asks_networks: Callable[[Any], bool]
+    choose: Callable[[Any, ImageSet, Mapping[str, NDArray[np.int64]]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -81,24 +110,29 @@ class Measure:
 
     Attributes:
         run: from a subject and settings to tables by name (`scores`, `layers`, …), without the columns that
-            name the network.
+            name the network; None where all is said by `compare`.
         looks_at_images: if not, no image is decoded for it, and other images are no reason to do it again.
         inputs: from settings, test images and data folder to what else decides the result, as JSON: weights
             of a similarity, images of its own. It is called when a study is planned, so what is missing or
             does not fit is said before any work.
         check: raises PrunescopeError if the settings do not fit the network; called when a study is planned.
-        compare: from the tables of all networks of a study to further tables, which need more than one network.
+        compare: from the tables of all networks of a study, settings, test images and data folder to further
+            tables, which need more than one network.
+        needs: measures whose tables it reads; a study that does not name them does them with their defaults.
+        together: if it looks at the same images with all networks, how those are chosen.
         pictures: from settings, test images and data folder to the images that the table `examples` names.
     """
 
     name: str
     version: int
     settings: type[MeasureSettings]
-    run: Callable[[Subject, Any], Mapping[str, pd.DataFrame]]
+    run: Callable[[Subject, Any], Mapping[str, pd.DataFrame]] | None
     looks_at_images: bool = True
     inputs: Callable[[Any, ImageSet, Path | None], dict[str, Any]] = lambda settings, test, data: {}
     check: Callable[[Any, nn.Module], object] = lambda settings, network: None
-    compare: Callable[[Mapping[str, pd.DataFrame]], Mapping[str, pd.DataFrame]] = lambda tables: {}
+    compare: Compare = lambda tables, settings, test, data: {}
+    needs: tuple[str, ...] = ()
+    together: Together | None = None
     pictures: Callable[[Any, ImageSet, Path | None], ImageSet] | None = None
 
 

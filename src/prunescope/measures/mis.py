@@ -334,7 +334,9 @@ def paired(units: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "value", "low", "high", "n"])
 
 
-def _compare(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def _compare(
+    tables: Mapping[str, pd.DataFrame], settings: MisSettings, test: ImageSet, data: Path | None
+) -> Tables:
     if "units" not in tables or "mis" not in tables["units"]:
         return {}
     measured = tables["units"].dropna(subset=["similarity"])

@@ -103,7 +103,7 @@ def find_layers(
         PrunescopeError: the network does not take the example, has no layer, or carries attached masks.
     """
     refuse_attached_masks(network)
-    _refuse_compiled(network)
+    refuse_compiled(network)
     example = example_input(network) if example is None else example[:1]
     names = {module: name for name, module in network.named_modules() if isinstance(module, Prunable)}
     shapes = used = _shapes_put_out(network, list(names), example, training=False)
@@ -196,7 +196,7 @@ def matching(patterns: Sequence[str], names: Iterable[str], of: str = "the netwo
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _refuse_compiled(network: nn.Module) -> None:
+def refuse_compiled(network: nn.Module) -> None:
     """Raise `PrunescopeError` if a module is compiled, so that what runs is no longer what its code says."""
     for name, module in network.named_modules():
         if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:

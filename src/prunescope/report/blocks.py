@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from prunescope.report.formats import NO_VALUE
+from prunescope.report.formats import NO_VALUE, points, points_interval
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Cell:
 def number_cell(value: float, write: Callable[[float], str]) -> Cell:
     """Make a cell of a number, in the form that `write` gives it."""
     return Cell(write(value) if math.isfinite(value) else NO_VALUE, number=value)
+
+
+def change_cell(value: float, low: float = math.nan, high: float = math.nan) -> Cell:
+    """Make a cell of a difference of two fractions in points, with its interval below, if it has one."""
+    return Cell(points(value), points_interval(low, high), value)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,45 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture in a file beside the page.
+
+    Attributes:
+        address: where its file goes, relative to the page; of letters that need no escaping.
+        jpeg: the file's bytes.
+        alt: what it shows, for those who do not see it.
+    """
+
+    address: str
+    jpeg: bytes
+    alt: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One place of a gallery: a picture, if there is one, and lines of text below it; `good` colours the last."""
+
+    picture: Picture | None = None
+    lines: Sequence[str] = ()
+    good: bool | None = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures in rows and columns, each row of one thing; seen without scripts."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Tile]]
+    caption: str
+    folded: bool = False  # only its caption shows until it is opened
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All its pictures, by row."""
+        return [tile.picture for row in self.rows for tile in row if tile.picture is not None]
+
+
+@dataclass(frozen=True)
 class Browser:
     """A part of the page that reads files beside it as they are asked for.
 
@@ -126,5 +170,6 @@ class Section:
     facts: Sequence[Fact] = ()
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
+    galleries: Sequence[Gallery] = ()
     links: Sequence[Link] = ()
     browser: Browser | None = None

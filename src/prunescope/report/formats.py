@@ -36,6 +36,13 @@ def points(difference: float) -> str:
     return f"{sign}{abs(tenths):.1f}{SPACE}points"
 
 
+def points_interval(low: float, high: float) -> str:
+    """Write an interval of differences as −2.0 to +0.5, in points; nothing where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return " to ".join(points(end).removesuffix(f"{SPACE}points") for end in (low, high))
+
+
 def decimal(value: float, decimals: int = 3) -> str:
     """Write a number without unit, such as a cross-entropy, as 0.312."""
     return NO_VALUE if math.isnan(value) else f"{value:.{decimals}f}"
@@ -44,6 +51,11 @@ def decimal(value: float, decimals: int = 3) -> str:
 def signed(value: float) -> str:
     """Write a number that may be negative, such as a correlation, as −0.31."""
     return decimal(value, 2).replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Write a p-value as 0.031, one below a thousandth as < 0.001."""
+    return f"<{SPACE}0.001" if p < 0.001 else decimal(p)
 
 
 def times(factor: float) -> str:

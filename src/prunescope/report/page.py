@@ -13,7 +13,7 @@ import matplotlib
 from markupsafe import Markup
 
 from prunescope.errors import describe_os_error
-from prunescope.report.blocks import Plot, Section
+from prunescope.report.blocks import Gallery, Plot, Section
 from prunescope.report.results import Results, read_results
 from prunescope.report.sections import SECTIONS
 from prunescope.report.theme import RC
@@ -62,8 +62,17 @@ def _write(results: Results, folder: Path, name: str) -> None:
     for section in sections:
         if section.browser is not None:
             section.browser.write(folder)
+        for gallery in section.galleries:
+            _write_pictures(gallery, folder)
     page = _render(results, sections, saved, name)
     (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _write_pictures(gallery: Gallery, folder: Path) -> None:
+    for picture in gallery.pictures:
+        path = folder / picture.address
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(picture.jpeg)
 
 
 def _render(results: Results, sections: list[Section], saved: dict[str, SavedPlot], name: str) -> str:

@@ -27,6 +27,8 @@ METRICS = (
 )  # fmt: skip
 TABLES_AS_THEY_ARE = (
     "classes", "steps", "units", "detectors", "examples", "thumbnails", "speed", "sensitivity",
+    "scores", "explanations", "explanation_curves", "explanation_pictures",
+    "forgetting", "forgetting_classes", "forgetting_images", "forgetting_groups", "forgetting_attributes", "images",
 )  # fmt: skip
 
 
@@ -76,6 +78,16 @@ class Results:
         thumbnails: one row per image of the examples.
         speed: one row per network, runtime, batch and variant (dense, masked, compact).
         sensitivity: one row per series, seed, layer and rate, that layer alone being pruned.
+        scores: one row per network and metric; those outside of `METRICS` are only here.
+        explanations: one row per network, method of attribution and image explained.
+        explanation_curves: one row per network, method, curve (deletion, insertion) and share of the pixels.
+        explanation_pictures: one row per picture of an explanation: the image, its heat map, its explanation map.
+        forgetting: one row per series, target, stage and metric: networks pruned alike against the dense ones.
+        forgetting_classes: one row per series, target, stage and class.
+        forgetting_images: one row per series, target, stage and image.
+        forgetting_groups: one row per series, target, stage, attribute, group and class ("" for their mean).
+        forgetting_attributes: one row per series, target, stage and attribute.
+        images: one row per network and image, of the most forgotten images alone.
         files: the names of all files of tables.
     """
 
@@ -90,6 +102,16 @@ class Results:
     thumbnails: pd.DataFrame
     speed: pd.DataFrame
     sensitivity: pd.DataFrame
+    scores: pd.DataFrame
+    explanations: pd.DataFrame
+    explanation_curves: pd.DataFrame
+    explanation_pictures: pd.DataFrame
+    forgetting: pd.DataFrame
+    forgetting_classes: pd.DataFrame
+    forgetting_images: pd.DataFrame
+    forgetting_groups: pd.DataFrame
+    forgetting_attributes: pd.DataFrame
+    images: pd.DataFrame
     files: list[str]
 
     @property

@@ -14,7 +14,9 @@ from prunescope.report import figures, heat_maps
 from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, table_of
 from prunescope.report.cards import cards
 from prunescope.report.concepts import concepts
+from prunescope.report.explanations import explanations
 from prunescope.report.figures import Measure
+from prunescope.report.forgetting import forgetting
 from prunescope.report.formats import (
     NO_VALUE,
     count,
@@ -205,9 +207,11 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     size,
     speed,
     classes,
+    forgetting,
     units,
     concepts,
     cards,
+    explanations,
     networks,
     steps,
     reproduce,

@@ -9,7 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prunescope.errors import PrunescopeError
+from prunescope.measures.forgetting_gallery import gallery_images
 
+Rows = list[tuple[str, str, list[str]]] | None  # conditions, as pyarrow takes them
+
+ALIKE = ("series", "target", "stage")  # what the networks of all seeds share that were pruned alike
+GROUP_RATES = ("fnr_dense", "fnr_pruned", "fnr_change", "fpr_dense", "fpr_pruned", "fpr_change")
 NEEDED: dict[str, tuple[str, ...]] = {
     "networks": ("network", "step", "series", "seed", "stage", "rate", "parent"),
     "scores": ("network", "metric", "value"),
@@ -22,10 +27,24 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "thumbnails": ("measure", "image", "jpeg"),
     "speed": ("network", "runtime", "batch", "variant", "milliseconds", "speedup"),
     "sensitivity": ("series", "seed", "layer", "layers", "rate", "top1"),
-}
+    "explanations": (
+        "network", "method", "image", "label", "target", "prediction", "confidence", "correct", "empty",
+    ),
+    "explanation_curves": ("network", "method", "curve", "fraction", "value"),
+    "explanation_pictures": ("method", "network", "image", "kind", "jpeg", "why"),
+    "forgetting": (*ALIKE, "metric", "value"),
+    "forgetting_classes": (*ALIKE, "index", "class", "n", "dense", "pruned", "change", "relative", "says"),
+    "forgetting_images": (*ALIKE, "image", "label", "lost", "changed"),
+    "forgetting_groups": (*ALIKE, "attribute", "group", "class", "n", *GROUP_RATES),
+    "forgetting_attributes": (*ALIKE, "attribute", "kind", "statistic", "p"),
+    "images": ("network", "image", "label", "prediction"),
+}  # fmt: skip
 MIS_COLUMNS = ("alive", "mis", "hit_rate", "mis_published")
 CONDITIONS = ("similarity", "slope", "images", "image_set", "tasks", "references", "difficulty")
 CONCEPT_COLUMNS = ("concept", "category", "iou", "detector")
+EXPLANATION_NUMBERS = (
+    "spearman", "ssim", "iou", "deletion", "insertion", "pointing", "inside", "gini", "entropy",
+)  # fmt: skip
 NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or measured, or has an interval
     "networks": (
         "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
@@ -33,7 +52,7 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
         "unreachable_after_pruning", "unreachable_after_retraining", "held", "target", "control", "budget",
         "recalibrate",
     ),
-    "scores": ("low", "high"),
+    "scores": ("low", "high", "n"),
     "layers": ("unreachable",),
     "steps": ("kind", "label", "error"),
     "units": (*MIS_COLUMNS, "class", *CONDITIONS, *CONCEPT_COLUMNS),
@@ -42,6 +61,12 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
         "version", "why",
     ),
     "sensitivity": ("n", "dense_top1", "least", "tolerated"),
+    "forgetting": ("low", "high", "n", "seeds", "over"),
+    "forgetting_classes": ("change_low", "change_high", "low", "high", "p", "p_holm", "seeds", "test"),
+    "forgetting_groups": ("fnr_low", "fnr_high", "fpr_low", "fpr_high", "seeds", "over"),
+    "forgetting_attributes": ("p_holm", "within", "p_within", "p_within_holm", "dense", "changed", "n"),
+    "explanations": ("layer", *EXPLANATION_NUMBERS, "proxy_correct"),
+    "explanation_curves": ("low", "high"),
 }  # fmt: skip
 NUMBERS = (
     "rate", "recalibrate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
@@ -49,23 +74,36 @@ NUMBERS = (
     "mis", "hit_rate", "mis_published", "slope", "images", "tasks", "references", "iou",
     "detectors", "unique_detectors",
     "milliseconds", "speedup", "images_per_second", "rounds", "threads", "peak_bytes", "macs",
-    "dense_top1", "least", "tolerated",
+    "dense_top1", "least", "tolerated", "fraction", "confidence", *EXPLANATION_NUMBERS,
+    "dense", "pruned", "change", "change_low", "change_high", "relative", "p", "p_holm", "seeds",
+    "lost", "changed", "statistic", "within", "p_within", "p_within_holm",
+    *GROUP_RATES, "fnr_low", "fnr_high", "fpr_low", "fpr_high",
 )  # fmt: skip
 TYPES = (
     dict.fromkeys(NUMBERS, "float64")
     | dict.fromkeys(("unit", "rank", "batch"), "int64")
-    | dict.fromkeys(("alive", "detector"), "boolean")
+    | dict.fromkeys(("alive", "detector", "correct", "empty", "proxy_correct"), "boolean")
     | {"outline": "str"}
 )
+TYPES_OF = {  # where a table means something else by a name than the others do
+    "explanations": dict.fromkeys(("label", "target", "prediction"), "int64"),
+    "forgetting_images": {"label": "int64"},
+    "images": dict.fromkeys(("label", "prediction"), "int64"),
+}
 KEYS = {  # what there is one of in each network: how it is called, and the columns that name it
     "scores": ("{}", "metric"),
     "units": ("unit {1} of {0}", "layer", "unit"),
     "speed": ("the {2} network in {0} at batch {1}", "runtime", "batch", "variant"),
+    "explanations": ("the {0} map of {1}", "method", "image"),
+    "explanation_curves": ("the {1} curve of {0} at {2}", "method", "curve", "fraction"),
 }
-LARGE = ("units", "examples")  # their texts are a few names, each in many rows
+LARGE = ("units", "examples", "forgetting_images", "images")  # their texts are a few names, each in many rows
 MAY_BE_ABSENT = (
     "scores", "layers", "classes", "units", "detectors", "examples", "thumbnails", "speed", "sensitivity",
+    "explanations", "explanation_curves", "explanation_pictures",
+    "forgetting", "forgetting_classes", "forgetting_images", "forgetting_groups", "forgetting_attributes", "images",
 )  # fmt: skip
+PICTURES = {"thumbnails": "thumbnails", "explanation_pictures": "explanations"}  # tables with files of images
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -74,7 +112,8 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     Raises:
         PrunescopeError: a table is missing, damaged, lacks a column, or contradicts itself.
     """
-    tables = {name: _read_table(folder, name) for name in NEEDED}
+    tables = {name: _read_table(folder, name) for name in NEEDED if name != "images"}
+    tables["images"] = _read_answers(folder, gallery_images(tables["forgetting_images"]))
     tables["detectors"] = tables["detectors"].fillna({"control": "", "layer": "", "category": ""})
     for name, (what, *keys) in KEYS.items():
         twice = tables[name].duplicated(["network", *keys])
@@ -84,6 +123,13 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
             raise PrunescopeError(f"{path} is damaged: two values of {cell} for {network}")
     _refuse_mixed_conditions(tables["units"])
     return tables
+
+
+def _read_answers(folder: Path, shown: list[str]) -> pd.DataFrame:
+    """Read what each network called the images that are shown: of one row per network and image, a few."""
+    if not shown:
+        return pd.DataFrame(columns=list(NEEDED["images"]))
+    return _read_table(folder, "images", [("image", "in", shown)])
 
 
 def _refuse_mixed_conditions(units: pd.DataFrame) -> None:
@@ -97,18 +143,21 @@ def _refuse_mixed_conditions(units: pd.DataFrame) -> None:
 
 
 def _path(folder: Path, name: str) -> Path:
-    return folder / ("pictures" if name == "thumbnails" else "tables") / f"{name}.parquet"
+    if name in PICTURES:
+        return folder / "pictures" / f"{PICTURES[name]}.parquet"
+    return folder / "tables" / f"{name}.parquet"
 
 
-def _read_table(folder: Path, name: str) -> pd.DataFrame:
+def _read_table(folder: Path, name: str, rows: Rows = None) -> pd.DataFrame:
     path = _path(folder, name)
     if not path.exists() and name not in MAY_BE_ABSENT:
         raise PrunescopeError(f"{path} is missing: run the study again to write it anew")
     text = "category" if name in LARGE else "object"
     columns = [*NEEDED[name], *NOT_ALWAYS.get(name, ())]
-    types = {column: TYPES.get(column, text) for column in columns}
+    own = TYPES | TYPES_OF.get(name, {})
+    types = {column: own.get(column, text) for column in columns}
     try:
-        table = _read_columns(path, types) if path.exists() else pd.DataFrame()
+        table = _read_columns(path, types, rows) if path.exists() else pd.DataFrame()
         missing = [column for column in NEEDED[name] if column not in table]
         if missing and len(table):
             raise PrunescopeError(
@@ -121,8 +170,9 @@ def _read_table(folder: Path, name: str) -> pd.DataFrame:
         raise PrunescopeError(f"{path} is damaged ({error}): run the study again to write it anew") from error
 
 
-def _read_columns(path: Path, types: dict[str, str]) -> pd.DataFrame:
-    """Read those of the columns that the file has."""
+def _read_columns(path: Path, types: dict[str, str], rows: Rows) -> pd.DataFrame:
+    """Read those of the columns that the file has; given `rows`, only the rows of which they are true."""
     names = pq.read_schema(path).names
     repeated = [column for column, kind in types.items() if kind == "category"]
-    return pd.read_parquet(path, columns=[name for name in types if name in names], read_dictionary=repeated)
+    present = [name for name in types if name in names]
+    return pd.read_parquet(path, columns=present, filters=rows, read_dictionary=repeated)

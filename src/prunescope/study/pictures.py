@@ -1,9 +1,9 @@
-"""Thumbnails of the images that a study's table `examples` names, for the cards of units."""
+"""Pictures for the report: thumbnails of the images that its tables name, and of explanations."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,12 @@ from prunescope.images.augment import centre_crops
 from prunescope.images.cache import cached
 from prunescope.images.source import ImageSet
 from prunescope.measures import all_measures
+from prunescope.measures.forgetting_gallery import gallery_images
 from prunescope.networks.preprocess import Preprocess
-from prunescope.study.settings import MeasureChoice
+from prunescope.study.explanation_pictures import write_explanation_pictures
+from prunescope.study.plan import Plan
+from prunescope.study.stimulus_files import write_stimuli
+from prunescope.study.store import Store
 
 FILE = Path("pictures", "thumbnails.parquet")
 SIDE = 96  # pixels
@@ -40,29 +44,55 @@ def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
 
 def write_pictures(
     folder: Path,
-    examples: pd.DataFrame | None,
-    choices: Sequence[MeasureChoice],
+    tables: Mapping[str, pd.DataFrame],
+    plan: Plan,
+    store: Store,
     test: ImageSet,
-    preprocess: Preprocess,
     data: Path | None,
 ) -> None:
-    """Write one thumbnail of every image that is an example of a unit into `pictures/` of a study's folder.
+    """Write what the report of a study shows into `pictures/` of its folder, and stimuli beside it if asked for."""
+    _write_thumbnails(folder, tables, plan, test, data)
+    maps = {
+        network: step
+        for network, steps in plan.measures.items()
+        for step in steps
+        if step.kind == "measure-explanations"
+    }
+    for write in (write_explanation_pictures, write_stimuli):
+        write(
+            folder,
+            tables,
+            lambda network, method: store.open(maps[network].id),
+            test,
+            plan.preprocess,
+            plan.measured.get("explanations"),  # type: ignore[arg-type]
+        )
 
-    Args:
-        examples: the study's table of that name, if it has one.
-        choices: what the study measures; says which images each measure looked at.
-        preprocess: what the networks see of an image.
-    """
+
+def shown_images(tables: Mapping[str, pd.DataFrame]) -> dict[str, set[str]]:
+    """Return by measure the images that the report shows: examples of units, and those most forgotten."""
+    shown = {}
+    if (examples := tables.get("examples")) is not None:
+        shown = {str(name): set(own["image"]) for name, own in examples.groupby("measure")}
+    if (forgotten := tables.get("forgetting_images")) is not None:
+        shown["forgetting"] = set(gallery_images(forgotten))
+    return shown
+
+
+def _write_thumbnails(
+    folder: Path, tables: Mapping[str, pd.DataFrame], plan: Plan, test: ImageSet, data: Path | None
+) -> None:
+    """Write one thumbnail of every image that is shown."""
+    shown = shown_images(tables)
     path = folder / FILE
-    if examples is None:
+    if not shown:
         path.unlink(missing_ok=True)
         return
     rows = []
-    for choice in choices:
-        names = set(examples.loc[examples["measure"] == choice.name, "image"])
-        if names and (images_of := all_measures()[choice.name].pictures):
-            images = images_of(choice.resolved(), test, data)
-            rows += [(choice.name, *found) for found in thumbnails(images, names, preprocess)]
+    for measure, names in shown.items():
+        if names and (images_of := all_measures()[measure].pictures):
+            images = images_of(plan.measured[measure], test, data)
+            rows += [(measure, *found) for found in thumbnails(images, names, plan.preprocess)]
     path.parent.mkdir(exist_ok=True)
     draft = path.with_name(f".{path.name}")
     pd.DataFrame(rows, columns=["measure", "image", "jpeg"]).to_parquet(draft, index=False)

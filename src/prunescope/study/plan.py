@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +12,9 @@ from torch import nn
 
 from prunescope.errors import PrunescopeError
 from prunescope.measures import all_measures
+from prunescope.measures.measure import MeasureSettings, Together
 from prunescope.networks.channels import map_channels
+from prunescope.networks.identity import source_digest
 from prunescope.networks.layers import find_layers
 from prunescope.networks.network import (
     evaluating,
@@ -53,6 +53,11 @@ class Measuring:
     settings: dict[str, Any]
     places: dict[str, Any]
 
+    @property
+    def resolved(self) -> MeasureSettings:
+        """The measure's settings as it takes them."""
+        return all_measures()[self.name].settings.model_validate(self.settings["measure"] | self.places)
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -77,14 +82,23 @@ class Plan:
     stops: list[Stop] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     measures: dict[str, list[Step]] = field(default_factory=dict)  # network to its measuring steps
+    together: list[Step] = field(default_factory=list)  # those of them that need several networks
+    measured: dict[str, MeasureSettings] = field(default_factory=dict)  # measure to its settings
+    compared: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # measure without steps to what decides it
     opened: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
 
     def steps(self) -> Iterator[Step]:
-        """Yield every step once, parents first; each network is measured as soon as it is there."""
+        """Yield every step once, parents first; each network is measured as soon as it is there, or all of them are."""
         seen: set[str] = set()
+        later = {step.id for step in self.together}
         for stop in self.stops:
             for step in (stop.step, *self.measures[stop.network]):
-                yield from _with_parents(step, seen)
+                if step.id not in later:
+                    yield from _with_parents(step, seen)
+        for step in self.together:
+            yield from _with_parents(step, seen)
 
 
 def _with_parents(step: Step, seen: set[str]) -> Iterator[Step]:
@@ -119,8 +133,13 @@ class Planner:
     ) -> None:
         self.settings, self.images, self.where, self.data = settings, images, where, data
         self.identity = _identity(settings.network, network, data)
-        self.measurings = _measurings(settings, images, data, network)
-        self.made = Plan(preprocess_of(network))
+        chosen = _chosen(settings, images, data, network)
+        self.measurings = [one for one in chosen if all_measures()[one.name].run]
+        self.made = Plan(
+            preprocess_of(network),
+            measured={one.name: one.resolved for one in chosen},
+            compared={one.name: one.settings for one in chosen if not all_measures()[one.name].run},
+        )
         self.network, self.layers = network, find_layers(network)
         self.channels = map_channels(network, self.layers)
         self.fresh_identity = self.identity | {"weights": None}
@@ -144,6 +163,9 @@ class Planner:
             dense = self.dense(seed, ways)
             for way in ways:
                 SeriesPlanner(self, way, dense, seed).plan()
+        for measuring in self.measurings:
+            if together := all_measures()[measuring.name].together:
+                self._measure_together(measuring, together)
         return self.made
 
     def dense(self, seed: int, ways: Sequence[Way]) -> Stop:
@@ -183,8 +205,42 @@ class Planner:
         """Add a network that is measured."""
         stop = Stop(network, step, {"network": network, "step": step.id, **columns, "parent": parent})
         self.made.stops.append(stop)
-        self.made.measures[network] = [self.measure(measuring, stop) for measuring in self.measurings]
+        self.made.measures[network] = [
+            self.measure(measuring, stop)
+            for measuring in self.measurings
+            if not all_measures()[measuring.name].together
+        ]
         return stop
+
+    def _measure_together(self, measuring: Measuring, together: Together) -> None:
+        """Plan a measure of several networks on the same images: the choice, then the networks, dense ones first."""
+        settings = measuring.resolved
+        goes_on = {stop.columns["parent"] for stop in self.made.stops if stop.columns["stage"] == "retrained"}
+        covered = [
+            stop
+            for stop in self.made.stops
+            if stop.columns["stage"] == "dense"
+            or together.covers(settings, stop.columns | {"final": stop.network not in goes_on})
+        ]
+        asked = covered if together.asks_networks(settings) else []
+        predictions = [
+            next(step for step in self.made.measures[stop.network] if step.kind == "measure-accuracy")
+            for stop in asked
+        ]
+        choice = self.step(
+            f"choose-{measuring.name}",
+            f"choose images for {measuring.name}",
+            measuring.settings,
+            *predictions,
+            places=measuring.places | {"networks": [stop.network for stop in asked]},
+        )
+        references: dict[int, Step] = {}
+        for stop in covered:
+            reference = [references[stop.columns["seed"]]] if stop.columns["stage"] != "dense" else []
+            step = self.measure(measuring, stop, choice, *reference)
+            references.setdefault(stop.columns["seed"], step)
+            self.made.measures[stop.network].append(step)
+            self.made.together.append(step)
 
     def step(
         self,
@@ -197,23 +253,25 @@ class Planner:
         """Return a step on this machine's threads and device."""
         return Step(kind, label, settings, self.where, parents, places or {})
 
-    def measure(self, measuring: Measuring, stop: Stop) -> Step:
-        """Return the step that measures a network."""
+    def measure(self, measuring: Measuring, stop: Stop, *others: Step) -> Step:
+        """Return the step that measures a network; `others` are steps that it needs beside that network."""
         kind, label = f"measure-{measuring.name}", f"measure {measuring.name} of {stop.network}"
-        return Step(kind, label, measuring.settings, self.where, (stop.step,), measuring.places)
+        return Step(kind, label, measuring.settings, self.where, (stop.step, *others), measuring.places)
 
 
-def _measurings(
+def _chosen(
     settings: StudySettings, images: StudyImages, data: Path | None, network: nn.Module
 ) -> list[Measuring]:
-    """Return what to measure; size always, since the table of networks says what was removed."""
+    """Return what to measure: as asked, what that needs, and size, which the table of networks reads."""
     found = []
     for number, choice in enumerate(settings.measure):
         with about("measure", number):
             found.append(_measuring(choice, images, data))
             all_measures()[choice.name].check(choice.resolved(), network)
-    if "size" not in {choice.name for choice in settings.measure}:
-        found.append(_measuring(MeasureChoice(name="size"), images, data))
+    needed = [name for choice in settings.measure for name in all_measures()[choice.name].needs]
+    for name in dict.fromkeys([*needed, "size"]):
+        if name not in {one.name for one in found}:
+            found.append(_measuring(MeasureChoice(name=name), images, data))
     return found
 
 
@@ -263,11 +321,6 @@ def _identity(settings: NetworkSettings, network: nn.Module, data: Path | None) 
             identity["weights"] = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
     elif weights is not None:
         identity["weights"] = weights
-    if (
-        ":" in origin.name
-    ):  # a change in the file in which a user's network is written is a change of the network
-        source = inspect.getsourcefile(sys.modules[origin.name.partition(":")[0]])
-        identity["source"] = hashlib.blake2b(
-            Path(source).read_bytes() if source else b"", digest_size=16
-        ).hexdigest()
+    if ":" in origin.name:  # a change of the file in which a user's network is written is one of the network
+        identity["source"] = source_digest(origin.name)
     return identity

@@ -98,17 +98,19 @@ def run_study(
     plan, images, place, data_folder = prepare(settings, data, watcher, document)
     execution = Execution(plan, Workshop(store, images, place["device"], data_folder), watcher)
     execution.run()
-    if _nothing_new(folder, settings, execution.outcomes.values()):
+    decisive = _decisive(settings, plan, execution.outcomes.values())
+    if _nothing_new(folder, decisive, execution.outcomes.values()):
         return Result(folder, folder / REPORT, load_tables(folder), [])
     with store.lock(f"study-{settings.study}"):  # two runs of one study end at about the same time
-        tables = execution.whole(lambda: gather_tables(plan, store, execution.outcomes.values()))
+        tables = execution.whole(
+            lambda: gather_tables(plan, store, execution.outcomes.values(), images.test, data_folder)
+        )
         outcomes = list(execution.outcomes.values())
         write_tables(tables, folder / TABLES_FOLDER)
         try:
-            write_pictures(
-                folder, tables.get("examples"), settings.measure, images.test, plan.preprocess, data_folder
-            )
-            _describe(folder, settings, images, place, started, outcomes)
+            write_pictures(folder, tables, plan, store, images.test, data_folder)
+            decisive = _decisive(settings, plan, outcomes)
+            _describe(folder, settings, images, place, started, decisive)
             _keep_errors(folder / "errors", outcomes)
         except OSError as error:
             raise describe_os_error(error, f"writing {folder}") from error
@@ -133,14 +135,14 @@ def _describe(
     images: StudyImages,
     place: dict[str, Any],
     started: datetime,
-    outcomes: Iterable[Outcome],
+    decisive: dict[str, Any],
 ) -> None:
     """Write study.json: what was run, on what, with which versions."""
     about: dict[str, Any] = {
         "study": settings.study,
         "title": settings.title,
         "description": settings.description,
-        **_decisive(settings, outcomes),
+        **decisive,
         "images": {**images.counts, "classes": len(images.test.classes), "source": settings.images.test},
         "machine": {
             **place,
@@ -156,18 +158,19 @@ def _describe(
     (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def _decisive(settings: StudySettings, outcomes: Iterable[Outcome]) -> dict[str, Any]:
+def _decisive(settings: StudySettings, plan: Plan, outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """Return what the tables and the report of a study depend on."""
     versions = {name: version(name) for name in ("prunescope", "torch", "torchvision", "numpy")}
     done = sorted(outcome.step.id for outcome in outcomes if outcome.status == "done")
     return {
         "steps": hashlib.blake2b("\n".join(done).encode(), digest_size=16).hexdigest(),
         "settings": settings.model_dump(mode="json", by_alias=True),
+        "compared": plan.compared,
         "versions": {"python": platform.python_version(), **versions},
     }
 
 
-def _nothing_new(folder: Path, settings: StudySettings, outcomes: Collection[Outcome]) -> bool:
+def _nothing_new(folder: Path, decisive: dict[str, Any], outcomes: Collection[Outcome]) -> bool:
     """Whether no step was done and `folder` has the tables and the report of the same study already."""
     if not all(outcome.reused for outcome in outcomes) or not (folder / REPORT).exists():
         return False
@@ -175,8 +178,7 @@ def _nothing_new(folder: Path, settings: StudySettings, outcomes: Collection[Out
         about = json.loads((folder / ABOUT).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    expected = _decisive(settings, outcomes)
-    return {key: about.get(key) for key in expected} == expected
+    return {key: about.get(key) for key in decisive} == decisive
 
 
 def _keep_errors(folder: Path, outcomes: Sequence[Outcome]) -> None:

@@ -13,6 +13,7 @@ from prunescope.measures import all_measures
 from prunescope.study.found import CURVES_FILE, FOUND_FILE, least_of, read_found, read_sweep
 
 if TYPE_CHECKING:
+    from prunescope.images.source import ImageSet
     from prunescope.study.execute import Outcome
     from prunescope.study.plan import Plan, Stop
     from prunescope.study.store import Store
@@ -26,8 +27,15 @@ STOP_COLUMNS = (
 )  # fmt: skip
 
 
-def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict[str, pd.DataFrame]:
-    """Join what the measuring steps of a study found into one table each; steps that failed are left out."""
+def gather_tables(
+    plan: Plan, store: Store, outcomes: Iterable[Outcome], test: ImageSet, data: Path | None
+) -> dict[str, pd.DataFrame]:
+    """Join what the measuring steps of a study found into one table each; steps that failed are left out.
+
+    Args:
+        test: the test images.
+        data: the folder that relative paths start from.
+    """
     outcomes = list(outcomes)
     done = {outcome.step.id for outcome in outcomes if outcome.status == "done"}
     parts: dict[str, dict[str, list[pd.DataFrame]]] = {}  # by table, then by measure
@@ -50,7 +58,7 @@ def gather_tables(plan: Plan, store: Store, outcomes: Iterable[Outcome]) -> dict
     if (curves := _curves(plan, store, done)) is not None:
         tables["curves"] = curves
     tables["networks"] = _with_what_is_left(networks, tables.get("scores"))
-    _compare(tables)
+    _compare(tables, plan, test, data)
     tables["steps"] = pd.DataFrame(
         [
             {
@@ -133,10 +141,10 @@ def _joined(name: str, by_measure: dict[str, list[pd.DataFrame]]) -> pd.DataFram
     return whole.reset_index()
 
 
-def _compare(tables: dict[str, pd.DataFrame]) -> None:
+def _compare(tables: dict[str, pd.DataFrame], plan: Plan, test: ImageSet, data: Path | None) -> None:
     """Add what measures can say only of several networks."""
-    for name in all_measures():
-        for table, rows in all_measures()[name].compare(tables).items():
+    for name, settings in plan.measured.items():
+        for table, rows in all_measures()[name].compare(tables, settings, test, data).items():
             found = [tables[table], rows] if table in tables else [rows]
             tables[table] = pd.concat(found, ignore_index=True)
 

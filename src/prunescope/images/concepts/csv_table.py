@@ -69,7 +69,7 @@ def _rows(path: Path, lines: Iterator[list[str]], columns: Sequence[str]) -> Ite
     missing = [column for column in columns if column not in header]
     if missing or len(set(header)) < len(header):
         raise PrunescopeError(
-            f"{path} needs a first line with the columns {', '.join(columns)}, each once, "
+            f"{path} needs a first line with the columns {', '.join(columns) or 'of your choice'}, each once, "
             f"and has {','.join(header) or 'none'}"
         )
     for number, fields in enumerate(lines, start=2):

@@ -45,11 +45,20 @@ def read_mask(path: Path) -> NDArray[np.int64]:
                 f"{path} has pixels of the kind {image.mode!r}; a mask is a PNG with a palette, grey, or RGB "
                 "(label = red + 256 * green)"
             )
-        try:
-            pixels = np.asarray(image).astype(np.int64)
-        except Exception as error:  # a damaged file makes Pillow raise almost anything
-            raise PrunescopeError(f"cannot decode {path}: {error}; replace it") from error
+        pixels = _decoded(image, path).astype(np.int64)
     return pixels if pixels.ndim == 2 else pixels[..., 0] + 256 * pixels[..., 1]
+
+
+def read_marked(path: Path) -> NDArray[np.bool_]:
+    """Return where the pixels of a mask are not 0, (height, width): not black, or not index 0 of a palette.
+
+    Raises:
+        PrunescopeError: the file cannot be read, or is damaged.
+    """
+    with _opened(path) as image:
+        marked = np.asarray(_decoded(image, path) != 0)
+        colours = len(image.getbands()) - image.mode.endswith("A")  # how opaque a pixel is marks nothing
+    return marked if marked.ndim == 2 else np.asarray(marked[..., :colours].any(axis=2))
 
 
 def translated(labels: NDArray[np.int64], table: Coding, path: Path, listed: str) -> NDArray[np.uint16]:
@@ -73,6 +82,13 @@ def write_mask(path: Path, labels: NDArray[np.integer]) -> None:
     pixels = np.stack([labels % 256, labels // 256, np.zeros_like(labels)], axis=2).astype(np.uint8)
     with path.open("xb") as file:
         Image.fromarray(pixels).save(file, "PNG")
+
+
+def _decoded(image: Image.Image, path: Path) -> NDArray[np.generic]:
+    try:
+        return np.asarray(image)
+    except Exception as error:  # a damaged file makes Pillow raise almost anything
+        raise PrunescopeError(f"cannot decode {path}: {error}; replace it") from error
 
 
 def _opened(path: Path) -> Image.Image:

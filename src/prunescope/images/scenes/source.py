@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from prunescope.errors import PrunescopeError, did_you_mean
+from prunescope.images.scenes.attributes import describe
 from prunescope.images.scenes.concepts import CLASSES
 from prunescope.images.scenes.render import render
 from prunescope.images.source import SOURCES, ImageSet, Role
 
-VERSION = 1  # of the pictures: raise it with every change that alters a pixel, a label or a mask
+VERSION = 1  # raise it with every change that alters a pixel, a label, a mask or an attribute
 COUNTS: dict[Role, int] = {"train": 6000, "test": 2000}
 LARGEST = 2**32 - 1
 
@@ -40,6 +41,7 @@ def scenes(argument: str, role: Role, data: Path | None = None) -> ImageSet:
         fingerprint=hashlib.blake2b(known.encode(), digest_size=16).hexdigest(),
         decode=lambda i: render(seed, role, int(i)).pixels.copy(),
         masks=lambda i: {name: mask.copy() for name, mask in render(seed, role, int(i)).masks.items()},
+        attributes=lambda i: describe(render(seed, role, int(i))),
     )
 
 

@@ -1,0 +1,170 @@
+"""Which groups of images are forgotten: errors by group, dense against pruned, and what being lost goes with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from prunescope.report import forgetting_figures
+from prunescope.report.blocks import Cell, Plot, Table, change_cell, number_cell
+from prunescope.report.figures import Measure
+from prunescope.report.formats import listing, p_value, percent, signed, whole
+from prunescope.report.prunings import MOST_SERIES, Pruning, by_series, drawn
+from prunescope.report.results import Results, records
+
+MOST_GROUPS = 40  # that a figure shows
+MOST_ROWS = 12  # of a table that is open from the start
+SHOWN = 0.05
+SPEARMAN = "Spearman"  # the kind of a statistic that is a correlation
+ERRORS = (
+    Measure("fnr", "Change of the false negative rate (points)", False),
+    Measure("fpr", "Change of the false positive rate (points)", False),
+)
+
+
+def what_attributes_say(results: Results) -> list[str]:
+    """Say how being lost is set against attributes, where there are any."""
+    if results.forgetting_attributes.empty:
+        return []
+    return [
+        "Lost is right when dense and wrong when pruned, over all images. Numbers are set against it by Spearman's ρ "
+        "(above 0: images with more of it are lost more), kinds by the share of the variance of ranks they explain "
+        "(0 to 1); both also among images of one class alone, and for being wrong before any pruning and for being "
+        "called otherwise at all. p by permutation of the images, with Holm's correction over the attributes. What "
+        "goes together need not be the cause."
+    ]
+
+
+def attributes_in_words(results: Results, pruning: Pruning) -> str:
+    """Say which attributes being lost is shown to go with."""
+    rows = records(pruning.of(results.forgetting_attributes))
+    if not rows:
+        return ""
+    goes = [_association(row) for row in rows if row["p_holm"] < SHOWN]
+    rest = [str(row["attribute"]) for row in rows if not row["p_holm"] < SHOWN]
+    if not goes:
+        return f"At {pruning.name}, being lost is not shown to go with any attribute ({listing(rest)})."
+    unshown = f" Not shown for {listing(rest)}." if rest else ""
+    return f"At {pruning.name}, being lost goes with {'; with '.join(goes)}.{unshown}"
+
+
+def _association(row: dict[str, Any]) -> str:
+    """Write one attribute, with its correlation, and whether it is also seen among images of one class."""
+    text, sizes = str(row["attribute"]), ""
+    if row["kind"] == SPEARMAN:
+        text = f"{'more' if row['statistic'] > 0 else 'less'} {text}"
+        sizes = f"ρ {signed(row['statistic'])}"
+    if not math.isfinite(row["p_within_holm"]):
+        return f"{text} ({sizes})" if sizes else text
+    inside = (
+        "among images of one class too"
+        if row["p_within_holm"] < SHOWN
+        else "not shown among images of one class"
+    )
+    return f"{text} ({f'{sizes}; ' if sizes else ''}{inside})"
+
+
+def _of_all_classes(results: Results) -> pd.DataFrame:
+    """Return the rows that average over classes."""
+    table = results.forgetting_groups
+    return table[table["class"].fillna("") == ""]
+
+
+def group_plots(results: Results, found: list[Pruning]) -> list[Plot]:
+    """Draw the change of errors of each group, a figure per series."""
+    plots = []
+    table = _of_all_classes(results)
+    for number, (series, own) in enumerate(list(by_series(found).items())[:MOST_SERIES], start=1):
+        targets = {each.name: rows for each in drawn(own) if len(rows := each.of(table))}
+        panels = _panels(targets)
+        if not panels:
+            continue
+        over = f"over {own[-1].seeds} seeds" if own[-1].seeds > 1 else "over the images"
+        caption = (
+            f"{series}: how much more often images of a group are missed (false negatives) and other images are taken "
+            f"for one of its classes (false positives), pruned against dense, mean over classes. Bars: 95 % intervals "
+            f"{over}, without correction for the number of groups."
+        )
+        alt = (
+            f"Change of false negative and false positive rates by {listing(list(panels))}, for {series} at "
+            f"{listing(list(targets))}. The numbers are in the tables of this section."
+        )
+        name = "forgetting-groups" if number == 1 else f"forgetting-groups-{number}"
+        plots.append(Plot(name, forgetting_figures.by_group(panels, ERRORS), caption, alt))
+    return plots
+
+
+def _panels(targets: dict[str, pd.DataFrame]) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return by attribute, then target, one row for each group, as many attributes as a figure holds."""
+    panels: dict[str, dict[str, pd.DataFrame]] = {}
+    room = MOST_GROUPS
+    for attribute in dict.fromkeys(str(name) for rows in targets.values() for name in rows["attribute"]):
+        own = {
+            target: rows[rows["attribute"] == attribute].set_index("group")
+            for target, rows in targets.items()
+        }
+        groups = list(dict.fromkeys(group for rows in own.values() for group in rows.index))
+        room -= len(groups)
+        if room < 0 and panels:
+            break
+        kept = groups[:MOST_GROUPS]
+        panels[attribute] = {target: rows.reindex(kept).reset_index() for target, rows in own.items()}
+    return panels
+
+
+def group_tables(results: Results, found: list[Pruning]) -> list[Table]:
+    """List the errors by group of each series, and what being lost goes with."""
+    tables = []
+    attributes = [
+        _attribute_row(results, each, row)
+        for each in found
+        if each.final
+        for row in records(each.of(results.forgetting_attributes))
+    ]
+    if attributes:
+        caption = "What being lost goes with: attributes of the images."
+        tables.append(_table(attributes, caption, folded=len(attributes) > MOST_ROWS))
+    table = _of_all_classes(results)
+    for series, own in by_series(found).items():
+        rows = [_group_row(each, row) for each in own for row in records(each.of(table))]
+        if rows:
+            caption = f"Errors by group: {series}. Means over classes; the file of the table has each class."
+            tables.append(_table(rows, caption, folded=True))
+    return tables
+
+
+def _table(rows: list[dict[str, Cell]], caption: str, *, folded: bool) -> Table:
+    return Table(list(rows[0]), [list(row.values()) for row in rows], caption, sortable=True, folded=folded)
+
+
+def _attribute_row(results: Results, pruning: Pruning, row: dict[str, Any]) -> dict[str, Cell]:
+    return {
+        "Series": Cell(pruning.series),
+        results.target_label: Cell(pruning.name, number=pruning.rate),
+        "Attribute": Cell(str(row["attribute"])),
+        "Statistic": Cell(str(row["kind"])),
+        "Lost": number_cell(row["statistic"], signed),
+        "p, Holm": number_cell(row["p_holm"], p_value),
+        "Within classes": number_cell(row["within"], signed),
+        "p, Holm, within": number_cell(row["p_within_holm"], p_value),
+        "Dense wrong": number_cell(row["dense"], signed),
+        "Changed": number_cell(row["changed"], signed),
+        "Images": number_cell(row["n"], whole),
+    }
+
+
+def _group_row(pruning: Pruning, row: dict[str, Any]) -> dict[str, Cell]:
+    return {
+        "Target": Cell(pruning.name, number=pruning.rate),
+        "Attribute": Cell(str(row["attribute"])),
+        "Group": Cell(str(row["group"])),
+        "Images": number_cell(row["n"], whole),
+        "Missed, dense": number_cell(row["fnr_dense"], percent),
+        "Missed, pruned": number_cell(row["fnr_pruned"], percent),
+        "Missed: change": change_cell(row["fnr_change"], row["fnr_low"], row["fnr_high"]),
+        "Wrongly taken, dense": number_cell(row["fpr_dense"], percent),
+        "Wrongly taken, pruned": number_cell(row["fpr_pruned"], percent),
+        "Wrongly taken: change": change_cell(row["fpr_change"], row["fpr_low"], row["fpr_high"]),
+    }
