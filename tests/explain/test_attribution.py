@@ -319,6 +319,13 @@ def test_weights_used_twice_are_refused_by_lrp() -> None:
         ),
         ("occlusion", {"options": {"window": 9}}, "window is 9, expected a number of pixels from 1 to 8"),
         ("occlusion", {"options": {"stride": 0}}, "stride is 0"),
+        ("occlusion", {"options": {"window": True}}, "window is True"),
+        ("occlusion", {"options": {"window": 2, "stride": 3}}, "leave gaps: give a stride of at most 2"),
+        ("occlusion", {"options": {"sliding_window_shapes": [3, 2, 2]}}, "no option 'sliding_window_shapes'"),
+        ("occlusion", {"options": {"strides": 2}}, r"no option 'strides' \(did you mean 'stride'"),
+        ("gradient", {"options": {"abs": False}}, "gradient has no option 'abs'"),
+        ("integrated-gradients", {"options": {"n_steps": 0}}, "n_steps is 0, expected a whole number from 1"),
+        ("integrated-gradients", {"options": {"n_steps": "x"}}, "n_steps is 'x'"),
         (
             "integrated-gradients",
             {"options": {"method": "guess"}},

@@ -74,6 +74,14 @@ def test_maps_that_are_not_finite_are_named() -> None:
         explain_pixels(network, drawn_images(), "prediction", "gradient", names="abcde")
 
 
+def test_logits_that_are_not_finite_are_refused_where_maps_are_finite() -> None:
+    network = build(Averaged)
+    with torch.no_grad():
+        network.fc.bias[0] = torch.nan
+    with pytest.raises(PrunescopeError, match="logits hold NaN or infinite values"):
+        explain_pixels(network, drawn_images(), np.ones(5, np.int64), "grad-cam")
+
+
 @pytest.mark.parametrize(
     ("targets", "says"),
     [

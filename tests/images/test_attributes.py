@@ -172,3 +172,32 @@ def test_a_source_that_knows_nothing_is_named(tmp_path: Path) -> None:
         Image.new("RGB", (4, 4)).save(tmp_path / name / "1.png")
     with pytest.raises(PrunescopeError, match="knows no attributes of its images: give the path of a CSV"):
         own_attributes(open_images(f"folder:{tmp_path}"))
+
+
+def test_none_is_a_kind_among_texts_and_missing_among_numbers(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        "file,hidden,age,seen",
+        "cat/1.jpg,none,None,not known",
+        "cat/2.jpg,partly,2,yes",
+        "dog/3.jpg,none,not known,no",
+        "dog/4.jpg,,4,",
+    )
+    found = read_attributes(path, IMAGES)
+    assert found["hidden"].tolist() == ["none", "partly", "none", None]
+    assert found["age"].tolist() == pytest.approx([np.nan, 2, np.nan, 4], nan_ok=True)
+    assert group(found["seen"], 4).groups == ("no", "yes", NOT_KNOWN)
+
+
+def test_another_column_called_image_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,image,age", *(f"{name},{i},{i}" for i, name in enumerate(IMAGES)))
+    with pytest.raises(PrunescopeError, match="another column 'image'"):
+        read_attributes(path, IMAGES)
+    assert read_attributes(path, IMAGES, columns=["age"])["age"].tolist() == [0, 1, 2, 3]
+
+
+def test_numbers_nearly_all_of_which_are_the_highest_make_two_groups() -> None:
+    values = pd.Series([5.0] * 50 + [float(value) for value in range(-9, 0)], name="age")
+    found = group(values, 4)
+    assert found.groups == ("-9 to -1", "5")
+    assert found.codes.tolist() == [1] * 50 + [0] * 9

@@ -360,3 +360,12 @@ def test_inputs_say_what_the_attributes_are_and_not_where_they_lie(tmp_path: Pat
         inputs(ForgettingSettings(columns=("age",)), test, tmp_path)
     with pytest.raises(PrunescopeError, match="columns is a setting of studies only"):
         forgetting(DENSE[0], PRUNED[0], columns=["age"])
+
+
+@pytest.mark.parametrize("column", ["label", "prediction"])
+@pytest.mark.parametrize("index", [-1, 4])
+def test_what_is_no_class_is_refused(column: str, index: int) -> None:
+    """A prediction beyond the last class would be counted as one of the next group's."""
+    dense, pruned = (stacked(tables).assign(**{column: index}) for tables in (DENSE, PRUNED))
+    with pytest.raises(PrunescopeError, match=f"'{column}' holds {index}, and 4 classes are named"):
+        forgetting(dense, pruned, classes=list("abcd"))

@@ -103,3 +103,12 @@ def test_where_nothing_is_lost_nothing_is_said() -> None:
     own = pairs(np.zeros(40), np.zeros(40, dtype=int), 0)
     (table,) = associations([own], pd.DataFrame({"a": np.arange(40.0)}), 0)
     assert table.loc[0, ["statistic", "p", "p_holm", "within", "p_within"]].isna().all()
+
+
+def test_an_attribute_of_the_class_itself_is_not_tested_within_classes() -> None:
+    labels = np.repeat(np.arange(4), 90)
+    attributes = pd.DataFrame({"family": np.where(labels < 2, "cat", "dog"), "size": np.sqrt(labels + 0.1)})
+    for seed in range(3):  # what rounding leaves had a p of its own
+        (table,) = associations([pairs(0.1 + 0.1 * labels, labels, seed)], attributes, seed)
+        assert table[["within", "p_within", "p_within_holm"]].isna().all(axis=None)
+        assert (table["p"] < 0.01).all()

@@ -389,3 +389,28 @@ def test_names_cannot_put_anything_into_the_page(tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in (folder / "report").rglob("*") if path.is_file()}
     write_report(folder)
     assert before == {path: path.read_bytes() for path in (folder / "report").rglob("*") if path.is_file()}
+
+
+def test_seeds_of_one_dense_network_are_said_to_be_no_evidence_on_pruning(tmp_path):
+    folder = write_forgetting_study(tmp_path / "s", layers=4, series=SERIES[:2])
+    few = "5 seeds: tests over so few"
+    assert [text[: len(few)] for text in forgetting(read_results(folder)).warnings] == [few]
+
+    def one_sample(rows):
+        return rows.assign(
+            test=np.where(rows["series"] == SERIES[0][0], "one-sample t over seeds", rows["test"])
+        )
+
+    edit(folder, "forgetting_classes", one_sample)
+    warning, _ = forgetting(read_results(folder)).warnings
+    assert warning.startswith(f"One dense network for all seeds (for {SERIES[0][0]}).")
+    assert "not shown that pruning did it" in warning
+
+
+def test_rates_that_are_written_alike_are_all_drawn(tmp_path):
+    folder = write_forgetting_study(tmp_path / "s", layers=4, series=SERIES[:1], rates=(0.5, 0.9976, 0.9981))
+    section = forgetting(read_results(folder))
+    titles = [plain(ax.get_title()) for ax in plot(section, "forgetting-classes").figure.axes]
+    assert titles == ["50 %", "0.9976", "0.9981"]
+    legend = plot(section, "forgetting-groups").figure.legends[0]
+    assert [plain(text.get_text()) for text in legend.get_texts()] == titles

@@ -29,6 +29,9 @@ _OURS = (
     "return_convergence_delta",
     "show_progress",
     "feature_mask",
+    "sliding_window_shapes",  # window
+    "strides",  # stride
+    "abs",  # the sign is of no account
 )
 _QUICK = {"n_steps": 2}  # for a first look at whether a method fits
 _CAPTUMS_ERRORS = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError)
@@ -179,10 +182,19 @@ def _checked(method: Method, options: dict[str, Any], side: int) -> dict[str, An
                 f"{method.name} has no option {name!r}{did_you_mean(name, known)}; known: {', '.join(sorted(known))}"
             )
     for name in {"window", "stride"} & options.keys():
-        if not isinstance(options[name], int) or not 1 <= options[name] <= side:
+        if type(options[name]) is not int or not 1 <= options[name] <= side:
             raise PrunescopeError(
                 f"{method.name}: {name} is {options[name]!r}, expected a number of pixels from 1 to {side}"
             )
+    if "stride" in options and options["stride"] > options["window"]:
+        raise PrunescopeError(
+            f"{method.name}: with a stride of {options['stride']}, squares of {options['window']} pixels (window) "
+            f"leave gaps: give a stride of at most {options['window']}"
+        )
+    if "n_steps" in options and (type(options["n_steps"]) is not int or options["n_steps"] < 1):
+        raise PrunescopeError(
+            f"{method.name}: n_steps is {options['n_steps']!r}, expected a whole number from 1"
+        )
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
 

@@ -163,6 +163,8 @@ def _explained(
             f"{attributor.method.name} gives NaN or infinite values for {len(first)} of {len(maps)} images "
             f"({some(first)}): the network's weights are damaged, or the method does not suit it; choose another"
         )
+    if not torch.isfinite(logits).all():  # maps do not tell: of a bias, no gradient does
+        raise PrunescopeError("the network's logits hold NaN or infinite values: its weights are damaged")
     predictions = logits.argmax(1)
     targets = predictions if wanted is None else wanted
     confidence = logits.double().softmax(1).gather(1, targets[:, None])[:, 0]

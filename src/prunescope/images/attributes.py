@@ -20,7 +20,8 @@ OWN = "own"
 NOT_KNOWN = "not known"
 FEW = 8  # values of a number that are groups as they are; more are cut into quantiles
 MOST_KINDS = 50  # of a text; more are names or remarks, not groups
-_MISSING = {"", "na", "n/a", "nan", "none", "null"}
+_MISSING = {"", "na", "n/a", "nan", "null"}
+_NO_NUMBER = {*_MISSING, "none", NOT_KNOWN}  # among texts, "none" is a kind: none, some, many
 _FILE = "attributes.parquet"
 
 Key = Callable[[str], str]
@@ -87,7 +88,8 @@ def read_attributes(
 
     A row is of the image that it names by its path (relative to the source's folder) or less, in the first way of
     `KEYS` by which every image has a row and no two images share a name. Rows of other images are left aside.
-    A column whose known cells are all numbers holds numbers. Empty cells, NA, NaN, None and null are not known.
+    A column whose known cells are all numbers holds numbers. Empty cells, NA, NaN and null are not known; None
+    is not among numbers, and a kind like others among texts.
 
     Args:
         images: their names.
@@ -113,6 +115,11 @@ def read_attributes(
     named_by = image_column or header[0]
     found = _match(path, rows, named_by, images)
     wanted = [name for name in header if name != named_by] if columns is None else columns
+    if named_by != "image" and "image" in wanted:
+        raise PrunescopeError(
+            f"{path} names the images in {named_by!r} and has another column 'image', which is what the tables call "
+            "their names: set image_column to 'image' if it names them, else rename it or leave it out of the columns"
+        )
     table = pd.DataFrame({name: _values([row[name] for row in found]) for name in header if name != named_by})
     return _chosen(table, wanted, str(path))
 
@@ -156,12 +163,16 @@ def _no_image_twice(path: Path, rows: Sequence[Row], keys: Sequence[str], wanted
 
 def _values(cells: Sequence[str]) -> pd.Series:
     """Return cells as numbers if all that are known are, else as text."""
-    known = [None if cell.strip().lower() in _MISSING else cell.strip() for cell in cells]
+    plain = [cell.strip() for cell in cells]
     try:
-        numbers = [np.nan if cell is None else float(cell) for cell in known]
+        numbers = [np.nan if cell.lower() in _NO_NUMBER else float(cell) for cell in plain]
     except ValueError:
-        return pd.Series(known, dtype=object)
-    return pd.Series(numbers, dtype=float)
+        numbers = [np.nan]
+    if not np.isnan(numbers).all():
+        return pd.Series(numbers, dtype=float)
+    return pd.Series(
+        [None if cell.lower() in {*_MISSING, NOT_KNOWN} else cell for cell in plain], dtype=object
+    )
 
 
 def _chosen(table: pd.DataFrame, columns: Sequence[str], where: str) -> pd.DataFrame:
@@ -220,6 +231,8 @@ def group(values: pd.Series, bins: int) -> Grouping:
 def _quantiles(numbers: NDArray[np.float64], bins: int) -> tuple[list[str], NDArray[np.int64]]:
     inner = np.quantile(numbers, np.arange(1, bins) / bins, method="higher")
     edges = np.unique(inner[inner < numbers.max()])  # many equal values make fewer groups
+    if not len(edges):  # nearly all have the highest value: these, and the others
+        edges = np.unique(numbers)[-2:-1]
     codes = np.searchsorted(edges, numbers, side="left")
     members = [numbers[codes == code] for code in range(len(edges) + 1)]
     names: list[str] = []

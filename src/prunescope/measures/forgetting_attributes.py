@@ -45,10 +45,10 @@ def associations(pairs: Sequence[Pairs], attributes: pd.DataFrame, seed: int) ->
         explain (0 to 1, Kruskal and Wallis' H / (n - 1)); `statistic`; `p`, by permutation over all images, at least
         1 / 2000; `p_holm`, corrected for the number of attributes; `within`, `p_within`, `p_within_holm`: the same
         among images of one class, ranks and permutations being within classes, so that classes that differ in the
-        attribute cannot make it; `dense`: the statistic for the share of dense networks that get an image wrong, since
-        what is hard to begin with need not be what is lost; `changed`: for the share of seeds whose prediction
-        changed, for better or worse; `n`: images whose attribute is known. The tests are over images: they speak of
-        images like these, for these networks.
+        attribute cannot make it; missing where no class has images that differ in it. `dense`: the statistic for the
+        share of dense networks that get an image wrong, since what is hard to begin with need not be what is lost;
+        `changed`: for the share of seeds whose prediction changed, for better or worse; `n`: images whose attribute
+        is known. The tests are over images: they speak of images like these, for these networks.
     """
     lost = np.stack([-own.changes.mean(0) for own in pairs], axis=1)  # (images, comparisons), as the next two
     wrong = np.stack([1 - own.dense.right.mean(0) for own in pairs], axis=1)
@@ -116,6 +116,8 @@ class _Design:
             for name, numeric in zip(values, self.numeric, strict=True)
         ]
         self._ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+        # What is the same in all of each stratum would leave only rounding to be tested.
+        parts = [part if _varies(part, strata) else np.zeros_like(part) for part in parts]
         self.columns = _of_length_1(np.concatenate(parts, axis=1)).T
 
     def statistic(self, ranks: Floats, orders: NDArray[np.int64] | None = None) -> Floats:
@@ -133,6 +135,11 @@ class _Design:
                 for own, numeric in zip(np.split(along, self._ends), self.numeric, strict=True)
             ]
         )
+
+
+def _varies(columns: Floats, strata: NDArray[np.int64]) -> bool:
+    """Say whether any stratum holds different values, (images, columns)."""
+    return any(np.ptp(columns[strata == stratum], axis=0).any() for stratum in np.unique(strata))
 
 
 def _of_length_1(columns: Floats) -> Floats:

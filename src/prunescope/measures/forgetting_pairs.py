@@ -106,6 +106,8 @@ def pairs_of(dense: Sequence[pd.DataFrame], pruned: Sequence[pd.DataFrame], clas
             f"rows for {len(set(images))} images: give the rows of one network for each seed"
         )
     tables = [[_in_order(table, images, labels) for table in tables] for tables in (dense, pruned)]
+    for table in (*tables[0], *tables[1]):
+        _of_classes(table, len(classes))
     different = _different(*tables)
     both = (_said([own[k] for k in different], labels) for own in tables)
     return Pairs(images, labels, classes, *both)
@@ -124,6 +126,17 @@ def _in_order(table: pd.DataFrame, images: NDArray[np.object_], labels: NDArray[
     if (table["label"].to_numpy() != labels).any():
         raise PrunescopeError("networks are compared on the same images, and their labels differ")
     return table
+
+
+def _of_classes(table: pd.DataFrame, classes: int) -> None:
+    """Refuse what is no index of a class, which would be counted as another group's."""
+    for name in ("label", "prediction"):
+        low, high = table[name].min(), table[name].max()
+        if not (low >= 0 and high < classes):
+            raise PrunescopeError(
+                f"the column {name!r} holds {low if low < 0 else high}, and {classes} classes are named: expected "
+                f"indices from 0 to {classes - 1}"
+            )
 
 
 def _different(dense: Sequence[pd.DataFrame], pruned: Sequence[pd.DataFrame]) -> list[int]:

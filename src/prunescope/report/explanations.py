@@ -135,8 +135,8 @@ def _plots(results: Results, methods: list[str]) -> list[Plot]:
             f"How concentrated the maps are (Gini: 1 is a single position; entropy, as a share of the largest "
             f"possible: 0 is a single position), and where masks of the objects are known, how often the highest "
             f"value lies in the object and how much of the relevance does, against the {rate}. Dotted: the share of "
-            "the image that the object covers, which a map that says nothing would score. None of these says that a map "
-            "is right.",
+            "the image that the object covers, which a map that says nothing would score. None of these says that a "
+            "map is right.",
         ),
         (
             "proxy",

@@ -9,7 +9,7 @@ import pandas as pd
 from prunescope.report import forgetting_figures
 from prunescope.report.blocks import Cell, Fact, Plot, Table, change_cell, number_cell
 from prunescope.report.formats import listing, p_value, percent, whole
-from prunescope.report.prunings import MOST_SERIES, Pruning, by_series, drawn
+from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn
 from prunescope.report.results import Results, records
 from prunescope.report.theme import looks
 
@@ -92,7 +92,7 @@ def class_plots(results: Results, found: list[Pruning]) -> list[Plot]:
     for number, (series, panels) in enumerate(list(_panels(results, found).items())[:MOST_SERIES], start=1):
         value = _value(panels)
         order = _order(panels, value)
-        shown = {each.name: _ordered(panels[each], order) for each in drawn(list(panels))}
+        shown = {name: _ordered(panels[each], order) for name, each in by_name(drawn(list(panels))).items()}
         columns, label = DRAWN[value]
         plots.append(
             Plot(

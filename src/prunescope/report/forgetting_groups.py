@@ -11,7 +11,7 @@ from prunescope.report import forgetting_figures
 from prunescope.report.blocks import Cell, Plot, Table, change_cell, number_cell
 from prunescope.report.figures import Measure
 from prunescope.report.formats import listing, p_value, percent, signed, whole
-from prunescope.report.prunings import MOST_SERIES, Pruning, by_series, drawn
+from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn
 from prunescope.report.results import Results, records
 
 MOST_GROUPS = 40  # that a figure shows
@@ -77,7 +77,7 @@ def group_plots(results: Results, found: list[Pruning]) -> list[Plot]:
     plots = []
     table = _of_all_classes(results)
     for number, (series, own) in enumerate(list(by_series(found).items())[:MOST_SERIES], start=1):
-        targets = {each.name: rows for each in drawn(own) if len(rows := each.of(table))}
+        targets = {name: rows for name, each in by_name(drawn(own)).items() if len(rows := each.of(table))}
         panels = _panels(targets)
         if not panels:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from prunescope.measures.forgetting_classes import ONE_SAMPLE
 from prunescope.report.blocks import Fact
 from prunescope.report.forgetting_classes import classes_in_words
 from prunescope.report.forgetting_groups import attributes_in_words
@@ -52,6 +53,7 @@ def what_seeds_allow(results: Results, found: list[Pruning]) -> list[str]:
             "images and some classes, so it is not shown that pruning did it; intervals and tests are over images. "
             "Exemplars, and tests over seeds, need several (“seeds: [0, 1, 2, 3, 4]”), each trained by itself."
         )
+    warnings += _of_one_dense(results, found)
     most = max(each.seeds for each in found)
     if 1 < most < FEW_SEEDS:
         warnings.append(
@@ -59,6 +61,22 @@ def what_seeds_allow(results: Results, found: list[Pruning]) -> list[str]:
             f"changed. Hooker et al. (2019) trained {FEW_SEEDS} networks of each kind."
         )
     return warnings
+
+
+def _of_one_dense(results: Results, found: list[Pruning]) -> list[str]:
+    """Say for which series the networks of all seeds come from one dense network, which tests cannot see vary."""
+    table = results.forgetting_classes
+    one = table[table["test"] == ONE_SAMPLE]
+    series = list(dict.fromkeys(each.series for each in found if each.seeds > 1 and len(each.of(one))))
+    if not series:
+        return []
+    where = "" if series == results.series else f" (for {listing(series, most=4)})"
+    return [
+        f"One dense network for all seeds{where}. Tests and intervals over seeds say that the pruned networks differ "
+        "from this very one. A dense network of another training would differ from it too, and the classes that came "
+        "out well by luck in this one seem forgotten: it is not shown that pruning did it. That needs a dense network "
+        "trained anew for each seed."
+    ]
 
 
 def in_words(results: Results, own: list[Pruning]) -> list[Fact]:

@@ -74,6 +74,14 @@ def by_series(found: list[Pruning]) -> dict[str, list[Pruning]]:
     }
 
 
+def by_name(own: list[Pruning]) -> dict[str, Pruning]:
+    """Return them by name, each once: rates that are written alike, as 99.76 and 99.81 %, go by what was asked."""
+    names = [each.name for each in own]
+    return {
+        name if names.count(name) == 1 else each.target: each for name, each in zip(names, own, strict=True)
+    }
+
+
 def drawn(own: list[Pruning], most: int = MOST_DRAWN) -> list[Pruning]:
     """Return all of them, or of many some, evenly, the last among them."""
     if len(own) <= most:
