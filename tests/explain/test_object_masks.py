@@ -201,7 +201,8 @@ def test_a_folder_that_is_not_there(photos: ImageSet, tmp_path: Path) -> None:
 def test_masks_of_no_image(photos: ImageSet, tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     with pytest.raises(PrunescopeError, match=r"expected names such as cat/0\.png, and no PNG file is there"):
-        object_masks(photos, [0], AS_IT_IS, "masks", tmp_path)
+        masks_fingerprint(photos, "masks", tmp_path)
+    assert object_masks(photos, [0], AS_IT_IS, "masks", tmp_path) is None
     for number in range(5):
         write(tmp_path / "masks" / f"{number}.png", np.ones((60, 90), np.uint8))
     with pytest.raises(PrunescopeError, match=r"0\.png, 1\.png, 2\.png and 2 more is there"):

@@ -308,7 +308,10 @@ def test_masks_of_a_folder_say_whether_maps_lie_on_the_object(
     settings = SETTINGS.model_copy(update={"masks": "masks", "steps": 0})
     table = measured(dense, images, tmp_path / "dense", settings=settings, data=tmp_path)["explanations"]
     x = inputs(images)
-    for row in table[~table["empty"]].to_dict("records"):
+    judged = ~table["empty"] & (table["target"] == table["label"])
+    assert 0 < judged.sum() < len(table)
+    assert table.loc[~judged, ["pointing", "inside", "object_share"]].isna().all(axis=None)
+    for row in table[judged].to_dict("records"):
         i = images.names.index(row["image"])
         values, mask = grad_cam(dense, x[i], row["target"]), left if i % 2 else ~left
         assert row["inside"] == pytest.approx(values[mask].sum() / values.sum(), abs=1e-4)
@@ -324,7 +327,9 @@ def test_a_proxy_names_what_the_maps_show(dense: nn.Module, images: ImageSet, tm
     proxy = opened(seed=3)
     save_network(proxy, tmp_path / "proxy.safetensors")
     asked = {"network": str(tmp_path / "proxy.safetensors")}
-    settings = ExplanationsSettings(steps=0, limit=12, share=0.25, background="black", proxy=asked)
+    settings = ExplanationsSettings(
+        steps=0, limit=12, share=0.25, background="black", proxy=asked, target="label"
+    )
     tables = measured(dense, images, tmp_path / "dense", settings=settings)
     rows, scores = tables["explanations"], tables["scores"].set_index("metric")["value"]
     names = [name for name, empty in zip(rows["image"], rows["empty"], strict=True) if not empty]
@@ -464,3 +469,29 @@ def test_which_networks_are_covered() -> None:
     assert [together.covers(final, {"final": own}) for own in (True, False)] == [True, False]
     assert [together.covers(all_of_them, {"final": own}) for own in (True, False)] == [True, True]
     assert [together.asks_networks(each) for each in (final, all_of_them)] == [False, True]
+
+
+def test_a_map_that_shows_nothing_is_not_recognised(images: ImageSet, tmp_path: Path) -> None:
+    proxy, dead = opened(seed=3), opened(seed=0)
+    save_network(proxy, tmp_path / "proxy.safetensors")
+    dead.fc.weight.data.zero_()  # type: ignore[union-attr]
+    asked = {"network": str(tmp_path / "proxy.safetensors")}
+    settings = ExplanationsSettings(steps=0, limit=6, proxy=asked, target="label")
+    tables = measured(dead, images, tmp_path / "dead", settings=settings)
+    assert tables["explanations"]["empty"].all()
+    assert (tables["explanations"]["proxy_correct"] == 0).all()
+    row = tables["scores"].set_index("metric").loc["grad-cam/proxy_top1"]
+    assert (row["value"], row["n"]) == (0, 6)
+
+
+def test_a_network_is_no_proxy_for_itself(dense: nn.Module, images: ImageSet, tmp_path: Path) -> None:
+    save_network(dense, tmp_path / "same.safetensors")
+    settings = ExplanationsSettings(steps=0, limit=6, proxy={"network": str(tmp_path / "same.safetensors")})
+    with pytest.raises(PrunescopeError, match="give an independent one"):
+        measured(dense, images, tmp_path / "dense", settings=settings)
+
+
+def test_one_method_under_two_names(dense: nn.Module) -> None:
+    settings = ExplanationsSettings(methods=("grad-cam", "LayerGradCam"))
+    with pytest.raises(PrunescopeError, match="name grad-cam twice"):
+        MEASURES["explanations"].check(settings, dense)

@@ -250,6 +250,16 @@ def test_empty_maps_are_counted_and_warned_of(folder, tmp_path, section):
     assert not words.empties(change(copy, lambda t: t.assign(empty=False)), "grad-cam")
 
 
+def test_classes_with_few_images_are_warned_of(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "study")
+    told = table(copy)
+    first = told.loc[told["label"] == told["label"].min(), "image"].unique()
+    left = told[~told["image"].isin(first)].drop_duplicates("image")["label"].value_counts()
+    assert not words.uneven_classes(read_results(folder))
+    (warning,) = words.uneven_classes(change(copy, lambda t: t[~t["image"].isin(first)]))
+    assert f"0 to {left.max()} images each, the fewest of tench" in warning
+
+
 def test_maps_of_different_classes_are_warned_of(folder, tmp_path):
     assert not words.other_classes(read_results(folder))
     copy = shutil.copytree(folder, tmp_path / "s")

@@ -54,7 +54,7 @@ class Method:
     @property
     def arguments(self) -> Mapping[str, inspect.Parameter]:
         """The arguments of its `attribute`, by name."""
-        return inspect.signature(self.implementation.attribute).parameters
+        return _arguments(self.implementation)
 
     @property
     def of_layer(self) -> bool:
@@ -136,14 +136,14 @@ def _sliding(side: int) -> dict[str, Any]:
 
 @_method("occlusion", "Occlusion", defaults=_sliding)
 def occlusion(channels: torch.Tensor) -> torch.Tensor:
-    """How much the logit falls as a square of the mean colour covers the position; the channels' sum, signed.
+    """How much the logit falls as a square of the mean colour covers the position, signed.
 
     Options: `window`, its side in pixels (default: an eighth of the image's, rounded up), and `stride`, how far it
     moves (default: a sixteenth). A position gets the mean over the squares that cover it.
 
     *Source:* Zeiler & Fergus, Visualizing and understanding convolutional networks, 2014, section 4.2.
     """
-    return channels.sum(1)
+    return averaged(channels)
 
 
 @_method("lrp", "LRP")
@@ -156,8 +156,13 @@ def lrp(channels: torch.Tensor) -> torch.Tensor:
 
 
 def summed(channels: torch.Tensor) -> torch.Tensor:
-    """The sum over channels, signed: for all others of Captum."""
+    """The sum over channels, signed: for others of Captum."""
     return channels.sum(1)
+
+
+def averaged(channels: torch.Tensor) -> torch.Tensor:
+    """The mean over channels, signed: for those that take all channels of a position away at once."""
+    return channels.mean(1)
 
 
 def find_method(name: str) -> Method:
@@ -173,7 +178,8 @@ def find_method(name: str) -> Method:
         raise PrunescopeError(f"{name} of Captum gives no map of an image: {_NOT_OFFERED[name]}")
     others = _others()
     if name in others:
-        return Method(name, name, summed, _defaults_of(others[name]))
+        channels = averaged if "feature_mask" in _arguments(others[name]) else summed
+        return Method(name, name, channels, _defaults_of(others[name]))
     raise PrunescopeError(
         f"no attribution method {name!r}{did_you_mean(name, [*METHODS, *others])}; known: {', '.join(METHODS)}, "
         f"and of Captum {', '.join(found for found in others if found not in ours)}"
@@ -193,9 +199,14 @@ def _others() -> dict[str, type[Any]]:
     }
 
 
+def _arguments(captum_class: type[Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the arguments of the method `attribute` of one of Captum's classes, by name."""
+    return inspect.signature(captum_class.attribute).parameters
+
+
 def _defaults_of(captum_class: type[Any]) -> Callable[[int], dict[str, Any]]:
     """Return how one of Captum's classes is set: steps that go together, squares of pixels as its features."""
-    arguments = inspect.signature(captum_class.attribute).parameters
+    arguments = _arguments(captum_class)
 
     def defaults(side: int) -> dict[str, Any]:
         together = {"internal_batch_size": 64} if "internal_batch_size" in arguments else {}

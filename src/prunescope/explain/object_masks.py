@@ -47,14 +47,14 @@ def object_masks(
         (n, crop, crop), without a pixel where the object is not known; None if that is so for all.
 
     Raises:
-        PrunescopeError: the folder is not there or has no mask of any image, masks cannot be read, or are not of the
-            shape of their images (all are looked at, the first ten are named).
+        PrunescopeError: the folder is not there, masks cannot be read, or are not of the shape of their images (all
+            are looked at, the first ten are named).
     """
     chosen = [int(index) for index in indices]
     found = (
         _known_by_source(test, chosen)
         if folder is None
-        else _read(test, chosen, mask_files(test, resolve(folder, data)))
+        else _read(test, chosen, mask_files(test, resolve(folder, data), required=False))
     )
     masks = np.zeros((len(chosen), preprocess.crop, preprocess.crop), np.bool_)
     for mask, index in zip(masks, chosen, strict=True):
@@ -76,11 +76,11 @@ def masks_fingerprint(test: ImageSet, folder: str | Path, data: Path | None = No
     return digest_of("\n".join(pairs).encode("utf-8", "surrogatepass"))
 
 
-def mask_files(test: ImageSet, folder: Path) -> dict[int, Path]:
-    """Return the mask of each image that has one in `folder`, by index.
+def mask_files(test: ImageSet, folder: Path, required: bool = True) -> dict[int, Path]:
+    """Return the mask of each image that has one in `folder`, by index; `required`: there must be one.
 
     Raises:
-        PrunescopeError: the folder is not there, cannot be read, or has no mask of any image; or one fits several.
+        PrunescopeError: the folder is not there, cannot be read, or lacks a mask of any image; or one fits several.
     """
     there = _pngs(folder)
     files: dict[int, Path] = {}
@@ -94,7 +94,7 @@ def mask_files(test: ImageSet, folder: Path) -> dict[int, Path]:
                 f"the mask {path} fits both {owners[path]} and {name}: give each its own, named {name}.png"
             )
         files[index], owners[path] = path, name
-    if not files:
+    if required and not files:
         raise PrunescopeError(
             f"no mask in {folder} fits an image of {test.source}: expected names such as "
             f"{_names_of(test.names[0])[-1]}, and {some(sorted(there)) if there else 'no PNG file'} is there"

@@ -87,9 +87,10 @@ def read_attributes(
     """Return the attributes of images from a CSV file with a header, one row an image in the order of `images`.
 
     A row is of the image that it names by its path (relative to the source's folder) or less, in the first way of
-    `KEYS` by which every image has a row and no two images share a name. Rows of other images are left aside.
-    A column whose known cells are all numbers holds numbers. Empty cells, NA, NaN and null are not known; None
-    is not among numbers, and a kind like others among texts.
+    `KEYS` by which every image has a row and no two images share a name. Their folders must not contradict each
+    other, as those of dog/1.png and cat/1.png do. Rows of other images are left aside.
+    A column whose known cells are all finite numbers holds numbers. Empty cells, NA, NaN and null are not known;
+    None is not among numbers, and a kind like others among texts.
 
     Args:
         images: their names.
@@ -100,8 +101,8 @@ def read_attributes(
         One column an attribute: numbers, or text; NaN or None where not known.
 
     Raises:
-        PrunescopeError: the file cannot be read, has no rows or an unknown column; an image has no row, or two; a
-            column with a single value, or a text with too many to be groups.
+        PrunescopeError: the file cannot be read, has no rows or an unknown column; an image has no row, two, or
+            one of another folder; a column with a single value, or a text with too many to be groups.
     """
     rows = read_csv(path, [image_column] if image_column else [])
     if not rows:
@@ -137,7 +138,9 @@ def _match(path: Path, rows: Sequence[Row], column: str, images: Sequence[str]) 
         lacking = [name for name in wanted if key(name) not in place]
         if not lacking:
             _no_image_twice(path, rows, keys, {key(name) for name in wanted})
-            return [rows[place[key(name)]] for name in wanted]
+            found = [place[key(name)] for name in wanted]
+            _same_folders(path, [(rows[at].line, given[at]) for at in found], wanted)
+            return [rows[at] for at in found]
         missing[how] = lacking
     fewest = min(missing.values(), key=len)
     raise PrunescopeError(
@@ -149,6 +152,17 @@ def _match(path: Path, rows: Sequence[Row], column: str, images: Sequence[str]) 
 
 def _plain(name: str) -> str:
     return name.strip().replace("\\", "/").removeprefix("./")
+
+
+def _same_folders(path: Path, found: Sequence[tuple[int, str]], wanted: Sequence[str]) -> None:
+    """Refuse rows and images whose folders contradict each other: the shorter path must end the longer one."""
+    for (line, row), image in zip(found, wanted, strict=True):
+        one, other = (PurePosixPath(name).parent.parts[::-1] for name in (row, image))
+        if any(mine != its for mine, its in zip(one, other, strict=False)):
+            raise PrunescopeError(
+                f"{path}, line {line}: {row!r} has the file name of the image {image!r}, and another folder: "
+                "give each image by its path below the source's folder, or by its file's name without any folder"
+            )
 
 
 def _no_image_twice(path: Path, rows: Sequence[Row], keys: Sequence[str], wanted: set[str]) -> None:
@@ -165,7 +179,7 @@ def _values(cells: Sequence[str]) -> pd.Series:
     """Return cells as numbers if all that are known are, else as text."""
     plain = [cell.strip() for cell in cells]
     try:
-        numbers = [np.nan if cell.lower() in _NO_NUMBER else float(cell) for cell in plain]
+        numbers = [np.nan if cell.lower() in _NO_NUMBER else _number(cell) for cell in plain]
     except ValueError:
         numbers = [np.nan]
     if not np.isnan(numbers).all():
@@ -173,6 +187,14 @@ def _values(cells: Sequence[str]) -> pd.Series:
     return pd.Series(
         [None if cell.lower() in {*_MISSING, NOT_KNOWN} else cell for cell in plain], dtype=object
     )
+
+
+def _number(cell: str) -> float:
+    """Return a finite number; Python would take inf and 1_0 as well."""
+    number = float(cell)
+    if "_" in cell or not np.isfinite(number):
+        raise ValueError(cell)
+    return number
 
 
 def _chosen(table: pd.DataFrame, columns: Sequence[str], where: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
+from prunescope.errors import PrunescopeError
 from prunescope.explain.attribution import find_method
 from prunescope.explain.concentration import entropy, gini
 from prunescope.explain.explain import Explained, explain_pixels
@@ -27,7 +28,8 @@ from prunescope.images.augment import Images, centre_crops
 from prunescope.images.source import ImageSet
 from prunescope.measures.explanation_scores import LIKENESS, explanation_curves, score_table, share_row
 from prunescope.measures.measure import Progress
-from prunescope.networks.network import preprocess_of
+from prunescope.networks.identity import weights_digest
+from prunescope.networks.network import device_of, preprocess_of
 from prunescope.training.evaluation import LabelledPixels
 
 if TYPE_CHECKING:
@@ -79,7 +81,15 @@ class Explaining:
     def proxy(self) -> Proxy | None:
         """The network that names what explanation maps show, opened when it is first asked."""
         chosen = self.settings.proxy
-        return None if chosen is None else open_proxy(chosen, self.shown.classes, self.data)
+        if chosen is None:
+            return None
+        proxy = open_proxy(chosen, self.shown.classes, self.data)
+        if weights_digest(proxy.network) == weights_digest(self.network):
+            raise PrunescopeError(
+                "the proxy is the network whose explanations it is to judge: give an independent one"
+            )
+        proxy.network.to(device_of(self.network))
+        return proxy
 
     def maps(self, method: str, reference: Explained | None, progress: Progress) -> Explained:
         """Explain the images; the reference's targets are the dense network's predictions, if those are asked for."""
@@ -114,8 +124,12 @@ class Explaining:
             chances.append(pd.DataFrame(self._likeness(maps, part, reference, other[part])))
             curves.append(self._faithfulness(maps, part, explained.targets[part], progress))
             columns |= {"deletion": areas(curves[-1].deletion), "insertion": areas(curves[-1].insertion)}
-            columns |= self._localisation(maps, part) | {"gini": gini(maps), "entropy": entropy(maps)}
-            rows.append(pd.DataFrame(columns | self._recognition(maps, part)))
+            of_label = explained.targets[part] == self.shown.labels[part]
+            columns |= self._localisation(maps, part, of_label) | {
+                "gini": gini(maps),
+                "entropy": entropy(maps),
+            }
+            rows.append(pd.DataFrame(columns | self._recognition(maps, part, of_label)))
         chance = None if reference is None or len(self.shown) < 2 else pd.concat(chances, ignore_index=True)
         both = {
             curve: np.concatenate([getattr(one, curve) for one in curves])
@@ -184,24 +198,30 @@ class Explaining:
             progress=lambda done, total: progress(int(part[0]) + done, len(self.shown)),
         )
 
-    def _localisation(self, maps: Maps, part: Indices) -> Columns:
-        nothing = np.full(len(part), np.nan)
+    def _localisation(self, maps: Maps, part: Indices, of_label: NDArray[np.bool_]) -> Columns:
+        """Ask whether maps lie on the object of the image's class; not those that explain another class."""
         objects = object_masks(self.shown, part, self.preprocess, self.settings.masks, self.data)
         if objects is None:
-            return dict.fromkeys(("pointing", "inside", "object_share"), nothing)
+            return dict.fromkeys(("pointing", "inside", "object_share"), np.full(len(part), np.nan))
         within = inside(maps, objects)
-        covered = np.where(np.isnan(within), np.nan, objects.mean(axis=(1, 2)))
-        return {"pointing": pointing(maps, objects), "inside": within, "object_share": covered}
+        found = {
+            "pointing": pointing(maps, objects),
+            "inside": within,
+            "object_share": np.where(np.isnan(within), np.nan, objects.mean(axis=(1, 2))),
+        }
+        return {name: np.where(of_label, values, np.nan) for name, values in found.items()}
 
-    def _recognition(self, maps: Maps, part: Indices) -> Columns:
-        """Ask the proxy what the explanation maps show; not about maps that are empty."""
+    def _recognition(self, maps: Maps, part: Indices, of_label: NDArray[np.bool_]) -> Columns:
+        """Ask the proxy what the explanation maps of the image's class show; an empty one shows it nothing."""
         named, right = np.full(len(part), -1), np.full(len(part), np.nan)
-        shown = np.flatnonzero(~empty(maps))
-        if self.proxy is not None and len(shown):
+        shown = np.flatnonzero(~empty(maps) & of_label)
+        if self.proxy is None:
+            return {"proxy": named, "proxy_correct": right}
+        if len(shown):
             names = [self.shown.names[i] for i in part[shown]]
             highest = top(maps[shown], names, self.settings.share, self.settings.seed)
             named[shown] = self.proxy.name_classes(self._only(highest, self._crops(part[shown])))
-            right[shown] = named[shown] == self.shown.labels[part[shown]]
+        right[of_label] = named[of_label] == self.shown.labels[part[of_label]]
         return {"proxy": named, "proxy_correct": right}
 
     def _crops(self, part: Indices) -> Images:

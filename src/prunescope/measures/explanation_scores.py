@@ -27,7 +27,8 @@ def explanation_scores(images: pd.DataFrame, chance: pd.DataFrame | None) -> pd.
 
     Returns:
         `metric` ("<method>/<what>"), `value, low, high, n`: `faithfulness` is insertion less deletion, 0 for maps
-        that rank pixels at random; `empty` is the share of maps without a value above 0, which are in no mean.
+        that rank pixels at random; `empty` is the share of maps without a value above 0, which are in no mean; in
+        `proxy_top1`, which asks what a map shows, they count as not recognised.
     """
     method = images["method"].iloc[0]
     columns = images.assign(faithfulness=images["insertion"] - images["deletion"])[list(MEANS)]
@@ -35,8 +36,8 @@ def explanation_scores(images: pd.DataFrame, chance: pd.DataFrame | None) -> pd.
         columns = columns.join(chance[list(LIKENESS)].add_suffix("_chance").set_index(columns.index))
     rows = [_mean(f"{method}/{name}", columns[name]) for name in columns]
     rows.append(share_row(f"{method}/empty", images["empty"].to_numpy()))
-    named = images.loc[images["proxy"] >= 0, "proxy_correct"]
-    rows.append(share_row(f"{method}/proxy_top1", named.to_numpy() == 1))
+    asked = images["proxy_correct"].dropna()
+    rows.append(share_row(f"{method}/proxy_top1", asked.to_numpy() == 1))
     return score_table([row for row in rows if row[-1]])
 
 

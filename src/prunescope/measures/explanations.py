@@ -16,7 +16,7 @@ from prunescope.errors import PrunescopeError
 from prunescope.explain.attribution import check, find_method
 from prunescope.explain.baselines import Baseline
 from prunescope.explain.kept_maps import read_maps, write_maps
-from prunescope.explain.object_masks import masks_fingerprint
+from prunescope.explain.object_masks import mask_files, masks_fingerprint
 from prunescope.explain.proxy import ProxySettings, open_proxy
 from prunescope.explain.stimuli import Background
 from prunescope.images.cache import cached
@@ -34,7 +34,7 @@ from prunescope.measures.measure import (
     Together,
     refuse,
 )
-from prunescope.networks.network import preprocess_of
+from prunescope.networks.network import preprocess_of, resolve
 from prunescope.training.evaluation import LabelledPixels, predict
 from prunescope.training.settings import Precision
 
@@ -142,6 +142,8 @@ def explanations(
     chosen = ExplanationsSettings.chosen(methods=(method,), options=options, **settings)
     folder = None if data is None else Path(data)
     opened = open_images(images, "test", folder) if isinstance(images, str) else images
+    if chosen.masks is not None:
+        mask_files(opened, resolve(chosen.masks, folder))
     if dense is not None:
         _same_view(network, dense)
     compared = {"network": network} if dense is None else {"dense": dense, "network": network}
@@ -209,6 +211,9 @@ def _inputs(settings: ExplanationsSettings, test: ImageSet, data: Path | None) -
 
 def _check(settings: ExplanationsSettings, network: nn.Module) -> None:
     """Try every method on an example image."""
+    names = [find_method(method).name for method in settings.methods]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise PrunescopeError(f"methods: {', '.join(settings.methods)} name {twice[0]} twice: keep one")
     if settings.layer is not None and not any(find_method(method).of_layer for method in settings.methods):
         raise PrunescopeError(
             f"layer: {settings.layer} is given, and {', '.join(settings.methods)} looks at the pixels: leave it out"

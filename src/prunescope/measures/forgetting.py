@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import PrunescopeError, some
 from prunescope.images.attributes import OWN, group, own_attributes, read_attributes
 from prunescope.images.digests import digest_of
 from prunescope.images.source import ImageSet
@@ -74,7 +74,8 @@ def forgetting(
         `forgotten_images`, `forgotten_groups` and `associations`.
 
     Raises:
-        PrunescopeError: a column is missing, seeds or images differ, an attribute lacks an image.
+        PrunescopeError: a column is missing, or has no value where it needs one; seeds or images differ; attributes
+            lack an image, or a name that is text.
 
     Example::
 
@@ -112,6 +113,18 @@ def _by_seed(table: pd.DataFrame, name: str) -> dict[Any, pd.DataFrame]:
             f"the table {name!r} needs one row or more with the columns {', '.join(NEEDED)}"
             + (f", and lacks {', '.join(missing)}" if missing else ", and has no row")
         )
+    for column in (*NEEDED[:3], *(["seed"] if "seed" in table else [])):
+        unknown = int(table[column].isna().sum())
+        if unknown:
+            raise PrunescopeError(
+                f"the table {name!r} has {unknown} rows without {column}: leave them out, or fill it"
+            )
+    for column in ("label", "prediction"):
+        if not pd.api.types.is_numeric_dtype(table[column]) or (table[column] % 1 != 0).any():
+            raise PrunescopeError(
+                f"the column {column!r} of the table {name!r} needs indices of classes, as 0, 1, 2, and holds "
+                f"{table[column].iloc[0]!r}"
+            )
     if "seed" not in table:
         return {0: table}
     return dict(iter(table.groupby("seed")))
@@ -125,6 +138,12 @@ def _aligned(attributes: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
     """Return the attributes of the images compared, in their order."""
     if "image" not in attributes or attributes["image"].duplicated().any():
         raise PrunescopeError("attributes need a column 'image' that names each image once")
+    names = list(attributes.columns.drop("image"))
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise PrunescopeError(
+            "attributes need one column or more beside 'image', each with a name of its own that is text, and have "
+            f"{some([repr(name) for name in names]) if names else 'none'}"
+        )
     known = attributes.set_index("image")
     missing = [str(name) for name in pairs.images if name not in known.index]
     if missing:

@@ -14,7 +14,8 @@ from prunescope.measures.significance import holm
 
 Floats = NDArray[np.float64]
 
-PERMUTATIONS = 1999
+FEWEST_ORDERS = 2000  # of the images that are tried, the one found among them
+ORDERS_EACH = 40  # for each attribute, or Holm's correction could leave nothing below .05
 _BLOCK = 4_000_000  # numbers permuted at once
 _SAME = 1e-9  # relative difference that rounding makes
 SPEARMAN, EXPLAINED = "Spearman", "share of rank variance"
@@ -43,22 +44,24 @@ def associations(pairs: Sequence[Pairs], attributes: pd.DataFrame, seed: int) ->
         For each comparison one row an attribute. `attribute`; `kind` of the statistic: "Spearman" for numbers
         (above 0: the more of it, the more is lost), for text the share of the variance of ranks that its groups
         explain (0 to 1, Kruskal and Wallis' H / (n - 1)); `statistic`; `p`, by permutation over all images, at least
-        1 / 2000; `p_holm`, corrected for the number of attributes; `within`, `p_within`, `p_within_holm`: the same
-        among images of one class, ranks and permutations being within classes, so that classes that differ in the
-        attribute cannot make it; missing where no class has images that differ in it. `dense`: the statistic for the
-        share of dense networks that get an image wrong, since what is hard to begin with need not be what is lost;
-        `changed`: for the share of seeds whose prediction changed, for better or worse; `n`: images whose attribute
-        is known. The tests are over images: they speak of images like these, for these networks.
+        1 / 2000, for more than 50 attributes 1 / (40 × their number); `p_holm`, corrected for the number of
+        attributes; `within`, `p_within`, `p_within_holm`: the same among images of one class, ranks and permutations
+        being within classes, so that classes that differ in the attribute cannot make it; missing where no class has
+        images that differ in it. `dense`: the statistic for the share of dense networks that get an image wrong,
+        since what is hard to begin with need not be what is lost; `changed`: for the share of seeds whose prediction
+        changed, for better or worse; `n`: images whose attribute is known. The tests are over images: they speak of
+        images like these, for these networks.
     """
     lost = np.stack([-own.changes.mean(0) for own in pairs], axis=1)  # (images, comparisons), as the next two
     wrong = np.stack([1 - own.dense.right.mean(0) for own in pairs], axis=1)
     changed = np.stack([(own.dense.predictions != own.pruned.predictions).mean(0) for own in pairs], axis=1)
+    drawn = max(FEWEST_ORDERS, ORDERS_EACH * attributes.shape[1]) - 1
     found: dict[str, list[dict[str, object]]] = {}
     for known, names in _by_known(attributes):
         values, labels = attributes.loc[known, names], pairs[0].labels[known]
         everywhere = np.zeros_like(labels)  # all images, as if they were of one class
-        overall = _test(values, lost[known], everywhere, seed)
-        within = _test(values, lost[known], labels, seed)
+        overall = _test(values, lost[known], everywhere, drawn, seed)
+        within = _test(values, lost[known], labels, drawn, seed)
         design = _Design(values, everywhere)
         others = [design.statistic(_ranks(other[known], everywhere)) for other in (wrong, changed)]
         for row, name in enumerate(names):
@@ -148,18 +151,20 @@ def _of_length_1(columns: Floats) -> Floats:
     return columns / np.where(length > 0, length, np.nan)
 
 
-def _test(values: pd.DataFrame, lost: Floats, strata: NDArray[np.int64], seed: int) -> _Tested:
+def _test(
+    values: pd.DataFrame, lost: Floats, strata: NDArray[np.int64], permutations: int, seed: int
+) -> _Tested:
     """Test attributes against losses, (images, comparisons), permuting images within strata."""
     design, ranks = _Design(values, strata), _ranks(lost, strata)
     found = design.statistic(ranks)
     generator = np.random.default_rng(seed)
     reached = np.zeros(found.shape)
     block = max(_BLOCK // design.columns.size, 1)
-    for done in range(0, PERMUTATIONS, block):
-        orders = _orders(strata, min(block, PERMUTATIONS - done), generator)
+    for done in range(0, permutations, block):
+        orders = _orders(strata, min(block, permutations - done), generator)
         drawn = design.statistic(ranks, orders)
         reached += (np.abs(drawn) >= np.abs(found)[:, None] * (1 - _SAME)).sum(1)
-    return _Tested(found, np.where(np.isnan(found), np.nan, (1 + reached) / (1 + PERMUTATIONS)))
+    return _Tested(found, np.where(np.isnan(found), np.nan, (1 + reached) / (1 + permutations)))
 
 
 def _orders(strata: NDArray[np.int64], count: int, generator: np.random.Generator) -> NDArray[np.int64]:

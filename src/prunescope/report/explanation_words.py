@@ -14,6 +14,7 @@ TARGETS = {
     "label": "the label of the image",
     "prediction": "the class that the network itself names",
 }
+MOST_NAMED = 5  # classes in a sentence
 Found = dict[tuple[str, str], Estimate]  # by series and target
 
 
@@ -116,7 +117,24 @@ def empties(results: Results, method: str) -> list[str]:
     return [
         f"{name_method(method)} finds nothing that speaks for the class in up to "
         f"{percent(worst[f'{method}/empty'])} of the images ({where}). Such empty maps are counted and are in no "
-        "mean: what is averaged for two networks may then not be the same images."
+        "mean of likeness, faithfulness or shape: what is averaged for two networks may then not be the same images. "
+        "To a proxy they show nothing, and count as not recognised."
+    ]
+
+
+def uneven_classes(results: Results) -> list[str]:
+    """Warn where the images that all networks get right leave classes out, or some with few."""
+    per_class = results.explanations.drop_duplicates("image")["label"].value_counts()
+    classes = results.classes.drop_duplicates("index")
+    counts = classes["index"].map(per_class).fillna(0).astype(int)
+    if not len(counts) or counts.min() >= counts.max() - 1:
+        return []
+    fewest = classes.loc[counts == counts.min(), "class"].astype(str).tolist()
+    more = [f"{len(fewest) - MOST_NAMED} more"] if len(fewest) > MOST_NAMED else []
+    named = listing([*fewest[:MOST_NAMED], *more])
+    return [
+        f"The classes are not shown alike: {counts.min()} to {counts.max()} images each, the fewest of {named}. "
+        "Means over images weigh the others more."
     ]
 
 

@@ -35,6 +35,7 @@ def explanations(results: Results) -> Section | None:
         "Explanations",
         text=_text(results, methods),
         warnings=[
+            *words.uneven_classes(results),
             *words.other_classes(results),
             *(warning for method in methods for warning in words.empties(results, method)),
         ],
@@ -134,9 +135,9 @@ def _plots(results: Results, methods: list[str]) -> list[Plot]:
             drawn.SHAPE_PANELS,
             f"How concentrated the maps are (Gini: 1 is a single position; entropy, as a share of the largest "
             f"possible: 0 is a single position), and where masks of the objects are known, how often the highest "
-            f"value lies in the object and how much of the relevance does, against the {rate}. Dotted: the share of "
-            "the image that the object covers, which a map that says nothing would score. None of these says that a "
-            "map is right.",
+            f"value lies in the object and how much of the relevance does (of maps that explain the image’s own "
+            f"class), against the {rate}. Dotted: the share of the image that the object covers, which a map that "
+            "says nothing would score. None of these says that a map is right.",
         ),
         (
             "proxy",

@@ -13,7 +13,7 @@ from prunescope.report.forgetting_groups import group_plots, group_tables, what_
 from prunescope.report.forgetting_words import in_words, what_it_is, what_seeds_allow
 from prunescope.report.forgotten_images import galleries
 from prunescope.report.formats import interval, listing, percent
-from prunescope.report.prunings import MOST_SERIES, Pruning, by_series, prunings
+from prunescope.report.prunings import MOST_SERIES, Pruning, by_series, over_what, prunings
 from prunescope.report.results import Results
 
 AGREEMENT = Measure("agreement", "Agreement with dense", True)
@@ -30,7 +30,7 @@ def forgetting(results: Results) -> Section | None:
     return Section(
         "forgetting",
         "Forgetting",
-        text=[what_it_is(found), *what_attributes_say(results)],
+        text=[what_it_is(results, found), *what_attributes_say(results)],
         numbers=_numbers(results, found),
         warnings=what_seeds_allow(results, found),
         facts=[
@@ -77,17 +77,17 @@ def _plots(results: Results, found: list[Pruning]) -> list[Plot]:
     rate, drawn = results.rate_label.lower(), ""
     if any(each.stage == "retrained" for each in found):
         drawn = " Dashed, hollow: right after pruning; solid: after retraining."
-    over = "over the images"
+    over = over_what(found)
     if several:
-        over = "t over seeds for agreement and calibration, over images for exemplars"
-        drawn += " Black line: how much dense networks of two seeds agree. Dotted: exemplars by chance"
-        drawn += ", with their 95 % band." if _has_band(results) else "."
+        over += ", for exemplars over images"
+        drawn += " Black line: how much dense networks of two seeds agree. Dotted: exemplars if swapped"
+        drawn += ", with the band of 95 % of the ways to swap." if _has_band(results) else "."
     labels = listing([measure.label.removesuffix(" (points)") for measure in measures])
     return [
         Plot(
             "forgetting-by-rate",
             forgetting_figures.by_rate(results, found, measures),
-            f"Pruned networks against the dense ones of the same seeds, by {rate}.{drawn} Bars: 95 % intervals, "
+            f"Pruned networks against the dense ones of the same seeds, by {rate}.{drawn} Bars: 95 % intervals "
             f"{over}, where there are any.",
             f"{labels}, against the {rate}, for {listing(results.series)}. The numbers are in the tables of this "
             "section.",
@@ -96,26 +96,27 @@ def _plots(results: Results, found: list[Pruning]) -> list[Plot]:
 
 
 def _has_band(results: Results) -> bool:
-    """Whether what comes by chance is known with its ends, which takes some seeds."""
-    chance = results.forgetting["metric"] == "exemplars_by_chance"
-    return bool(results.forgetting.loc[chance, "low"].notna().any())
+    """Whether exemplars if swapped are known with the ends of their band, which takes some seeds."""
+    swapped = results.forgetting["metric"] == "exemplars_by_chance"
+    return bool(results.forgetting.loc[swapped, "low"].notna().any())
 
 
 def _tables(results: Results, found: list[Pruning]) -> list[Table]:
     """List agreement and exemplars, and the changes of accuracy and calibration."""
-    which = "Pruned networks against the dense ones of their seeds, with 95 % intervals where there are any."
-    same = f"{which} Two seeds of dense: how much dense networks agree with each other."
+    which = "Pruned networks against the dense ones of their seeds. 95 % intervals, where there are any:"
+    same = f"{which} {over_what(found)}"
     if any(each.seeds > 1 for each in found):
         same += (
-            " By chance: exemplars if dense and pruned networks change places in some of the seeds"
-            f"{', with the band of 95 % of the ways to do so' if _has_band(results) else ''}."
+            ", those of exemplars over images. Two seeds of dense: how much dense networks agree with each other. "
+            "If swapped: exemplars if dense and pruned networks change places in some of the seeds"
+            f"{', with the band of 95 % of the ways to do so' if _has_band(results) else ''}"
         )
     changed = (
-        f"{which} Lost: right when dense, wrong when pruned; won: the other way round. Overconfidence is mean "
-        "confidence less top-1."
+        f"{which} {over_what(found)}. Lost: right when dense, wrong when pruned; won: the other way round. "
+        "Overconfidence is mean confidence less top-1."
     )
     return [
-        table_of([_agreement_row(results, each) for each in found], same),
+        table_of([_agreement_row(results, each) for each in found], f"{same}."),
         table_of([_change_row(results, each) for each in found], changed),
     ]
 
@@ -127,7 +128,7 @@ def _agreement_row(results: Results, pruning: Pruning) -> dict[str, Cell]:
         "Where it is wrong": "agreement_wrong",
         "Two seeds of dense": "agreement_of_seeds",
         "Exemplars": "exemplars",
-        "By chance": "exemplars_by_chance",
+        "If swapped": "exemplars_by_chance",
         "Dense top-1 on exemplars": "exemplars_dense_top1",
         "On the others": "others_dense_top1",
     }

@@ -9,7 +9,7 @@ import pandas as pd
 from prunescope.report import forgetting_figures
 from prunescope.report.blocks import Cell, Fact, Plot, Table, change_cell, number_cell
 from prunescope.report.formats import listing, p_value, percent, whole
-from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn
+from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn, over_what
 from prunescope.report.results import Results, records
 from prunescope.report.theme import looks
 
@@ -49,18 +49,12 @@ def _value(panels: Panels) -> str:
 
 
 def _by_target(panels: Panels, value: str) -> str:
-    worse, better = (
-        ("worse than the average", "better")
-        if value == "relative"
-        else ("more lost than won", "more won than lost")
-    )
     parts, none = [], []
     for each, rows in panels.items():
         shown = rows[rows["says"] != NOT_SHOWN].sort_values(value, kind="stable")
-        falls, rises = shown[shown[value] < 0], shown[shown[value] > 0].iloc[::-1]
         said = [
             f"{word}: {listing([str(name) for name in side['class']], most=NAMED)}"
-            for word, side in ((worse, falls), (better, rises))
+            for word, side in _sides(shown, value)
             if len(side)
         ]
         if said:
@@ -71,6 +65,18 @@ def _by_target(panels: Panels, value: str) -> str:
         unlike = " unlike the average" if value == "relative" else ""
         parts.append(f"No class is shown to change{unlike} at {listing(none)}")
     return ". ".join(parts)
+
+
+def _sides(shown: pd.DataFrame, value: str) -> list[tuple[str, pd.DataFrame]]:
+    """Divide classes by what became of them, in words that are true whether the average falls or rises."""
+    down, up = shown[shown[value] < 0], shown[shown[value] > 0].iloc[::-1]
+    if value == "change":
+        return [("more lost than won", down), ("more won than lost", up)]
+    if (shown["change"] - shown["relative"]).mean() > 0:  # each is the change of the average
+        falls = down["change"] < 0
+        return [("fall", down[falls]), ("rise less than the average", down[~falls]), ("rise more", up)]
+    rises = up["change"] > 0
+    return [("fall more than the average", down), ("fall less", up[~rises]), ("rise", up[rises])]
 
 
 def most_unlike(results: Results, found: list[Pruning]) -> list[Fact]:
@@ -128,7 +134,7 @@ def _caption(series: str, panels: Panels, order: list[int]) -> str:
         caption += f"Of {len(panels)} targets, {len(drawn(list(panels)))} are drawn. "
     return (
         f"{caption}Filled: shown at 5 % ({_tests(whole_table)}, Holm's correction over the classes of a target). "
-        "Bars: 95 % intervals of each class alone, without correction."
+        f"Bars: 95 % intervals {over_what(panels)}, of each class alone, without correction."
     )
 
 
@@ -144,9 +150,18 @@ def class_tables(results: Results, found: list[Pruning]) -> list[Table]:
         classes = pd.concat(panels.values())["index"].nunique()
         rows = [_row(each, row) for each, own in panels.items() for row in records(_ordered(own, order))]
         few = f", the {len(order)} of {classes:,} classes of largest change" if len(order) < classes else ""
-        tables.append(Table(list(rows[0]), [list(row.values()) for row in rows], f"Classes: {series}{few}",
-                            sortable=True, folded=True))  # fmt: skip
+        caption = f"Classes: {series}{few}. {_intervals(panels)}"
+        tables.append(
+            Table(list(rows[0]), [list(row.values()) for row in rows], caption, sortable=True, folded=True)
+        )
     return tables
+
+
+def _intervals(panels: Panels) -> str:
+    text = f"95 % intervals {over_what(panels)}; p: {_tests(pd.concat(panels.values()))}."
+    if _value(panels) == "relative":
+        text += " Shown: whether the class lost more, or won less, than the average, or the other way round."
+    return text
 
 
 def _row(pruning: Pruning, row: dict[str, Any]) -> dict[str, Cell]:

@@ -57,7 +57,7 @@ def by_rate(results: Results, found: Sequence[Pruning], measures: Sequence[Measu
 
 
 def _draw_measure(ax: Axes, results: Results, own: Sequence[Pruning], measure: Measure) -> None:
-    """Draw every series with its intervals, and what the measure is by chance, where that is known."""
+    """Draw every series with its intervals, and exemplars if swapped, where they are known."""
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(figures.PERCENT if measure.fraction else POINTS)
     if not measure.fraction:
@@ -70,7 +70,7 @@ def _draw_measure(ax: Axes, results: Results, own: Sequence[Pruning], measure: M
     for place, (series, look) in enumerate(styles.items()):
         mine = [each for each in own if each.series == series]
         if measure.metric == "exemplars":
-            _draw_chance(ax, results, mine, look.colour)
+            _draw_swapped(ax, results, mine, look.colour)
         estimates = _estimates(results, mine, measure.metric)
         aside = min(figures.DODGE, figures.MOST_ASIDE / len(styles)) * (place - (len(styles) - 1) / 2)
         moved = ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans)
@@ -88,11 +88,11 @@ def _estimates(results: Results, own: Sequence[Pruning], metric: str) -> list[Es
     ]
 
 
-def _draw_chance(ax: Axes, results: Results, own: Sequence[Pruning], colour: str) -> None:
-    chance = _estimates(results, own, "exemplars_by_chance")
-    rates = [estimate.rate for estimate in chance]
-    ax.plot(rates, [estimate.value for estimate in chance], color=colour, linewidth=1, linestyle=DOTTED)
-    lows, highs = [estimate.low for estimate in chance], [estimate.high for estimate in chance]
+def _draw_swapped(ax: Axes, results: Results, own: Sequence[Pruning], colour: str) -> None:
+    swapped = _estimates(results, own, "exemplars_by_chance")
+    rates = [estimate.rate for estimate in swapped]
+    ax.plot(rates, [estimate.value for estimate in swapped], color=colour, linewidth=1, linestyle=DOTTED)
+    lows, highs = [estimate.low for estimate in swapped], [estimate.high for estimate in swapped]
     if all(map(math.isfinite, (*lows, *highs))):
         ax.fill_between(rates, lows, highs, color=colour, alpha=0.1, linewidth=0)
 

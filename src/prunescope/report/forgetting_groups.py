@@ -7,14 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from prunescope.images.attributes import NOT_KNOWN
 from prunescope.report import forgetting_figures
 from prunescope.report.blocks import Cell, Plot, Table, change_cell, number_cell
 from prunescope.report.figures import Measure
-from prunescope.report.formats import listing, p_value, percent, signed, whole
-from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn
+from prunescope.report.formats import count, listing, p_value, percent, points, signed, whole
+from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn, over_what
 from prunescope.report.results import Results, records
 
 MOST_GROUPS = 40  # that a figure shows
+FEWEST = 10  # images of a group that is drawn, or named as an extreme
 MOST_ROWS = 12  # of a table that is open from the start
 SHOWN = 0.05
 SPEARMAN = "Spearman"  # the kind of a statistic that is a correlation
@@ -29,11 +31,11 @@ def what_attributes_say(results: Results) -> list[str]:
     if results.forgetting_attributes.empty:
         return []
     return [
-        "Lost is right when dense and wrong when pruned, over all images. Numbers are set against it by Spearman's ρ "
-        "(above 0: images with more of it are lost more), kinds by the share of the variance of ranks they explain "
-        "(0 to 1); both also among images of one class alone, and for being wrong before any pruning and for being "
-        "called otherwise at all. p by permutation of the images, with Holm's correction over the attributes. What "
-        "goes together need not be the cause."
+        "An image is lost by the share of seeds that are right on it when dense, less that when pruned. Numbers are "
+        "set against it by Spearman's ρ (above 0: images with more of it are lost more), kinds by the share of the "
+        "variance of ranks they explain (0 to 1); both also among images of one class alone, and for being wrong "
+        "before any pruning and for being called otherwise at all. p by permutation of the images, with Holm's "
+        "correction over the attributes. What goes together need not be the cause."
     ]
 
 
@@ -42,17 +44,23 @@ def attributes_in_words(results: Results, pruning: Pruning) -> str:
     rows = records(pruning.of(results.forgetting_attributes))
     if not rows:
         return ""
-    goes = [_association(row) for row in rows if row["p_holm"] < SHOWN]
+    groups = pruning.of(results.forgetting_groups)
+    goes = [
+        _association(row, groups[groups["attribute"] == row["attribute"]])
+        for row in rows
+        if row["p_holm"] < SHOWN
+    ]
     rest = [str(row["attribute"]) for row in rows if not row["p_holm"] < SHOWN]
+    lost = "being won less" if pruning.number(results, "top1_change")["value"] > 0 else "being lost"
     if not goes:
-        return f"At {pruning.name}, being lost is not shown to go with any attribute ({listing(rest)})."
+        return f"At {pruning.name}, {lost} is not shown to go with any attribute ({listing(rest)})."
     unshown = f" Not shown for {listing(rest)}." if rest else ""
-    return f"At {pruning.name}, being lost goes with {'; with '.join(goes)}.{unshown}"
+    return f"At {pruning.name}, {lost} goes with {'; with '.join(goes)}.{unshown}"
 
 
-def _association(row: dict[str, Any]) -> str:
-    """Write one attribute, with its correlation, and whether it is also seen among images of one class."""
-    text, sizes = str(row["attribute"]), ""
+def _association(row: dict[str, Any], groups: pd.DataFrame) -> str:
+    """Write one attribute, with its correlation or extremes, and whether it is also seen among images of one class."""
+    text, sizes = str(row["attribute"]), _extremes(groups)
     if row["kind"] == SPEARMAN:
         text = f"{'more' if row['statistic'] > 0 else 'less'} {text}"
         sizes = f"ρ {signed(row['statistic'])}"
@@ -64,6 +72,18 @@ def _association(row: dict[str, Any]) -> str:
         else "not shown among images of one class"
     )
     return f"{text} ({f'{sizes}; ' if sizes else ''}{inside})"
+
+
+def _extremes(groups: pd.DataFrame) -> str:
+    """Name the kinds whose top-1 changes most for the worse and for the better, nothing where there are not two."""
+    known = groups[(groups["class"].fillna("") != "") & (groups["group"] != NOT_KNOWN)]
+    images = known.groupby("group", sort=False)["n"].sum()
+    newly_wrong = (known["fnr_change"] * known["n"]).groupby(known["group"], sort=False).sum()
+    change = (-newly_wrong / images)[images >= FEWEST]
+    if len(change) < 2:
+        return ""
+    ends = (f"{points(float(change[end]))} for {end}" for end in (str(change.idxmin()), str(change.idxmax())))
+    return f"change of top-1 from {' to '.join(ends)}"
 
 
 def _of_all_classes(results: Results) -> pd.DataFrame:
@@ -78,14 +98,15 @@ def group_plots(results: Results, found: list[Pruning]) -> list[Plot]:
     table = _of_all_classes(results)
     for number, (series, own) in enumerate(list(by_series(found).items())[:MOST_SERIES], start=1):
         targets = {name: rows for name, each in by_name(drawn(own)).items() if len(rows := each.of(table))}
-        panels = _panels(targets)
+        enough = {name: rows[rows["n"] >= FEWEST] for name, rows in targets.items()}
+        panels = _panels(enough)
         if not panels:
             continue
-        over = f"over {own[-1].seeds} seeds" if own[-1].seeds > 1 else "over the images"
+        few = _few(targets)
         caption = (
             f"{series}: how much more often images of a group are missed (false negatives) and other images are taken "
             f"for one of its classes (false positives), pruned against dense, mean over classes. Bars: 95 % intervals "
-            f"{over}, without correction for the number of groups."
+            f"{over_what(own)}, without correction for the number of groups.{few}"
         )
         alt = (
             f"Change of false negative and false positive rates by {listing(list(panels))}, for {series} at "
@@ -94,6 +115,15 @@ def group_plots(results: Results, found: list[Pruning]) -> list[Plot]:
         name = "forgetting-groups" if number == 1 else f"forgetting-groups-{number}"
         plots.append(Plot(name, forgetting_figures.by_group(panels, ERRORS), caption, alt))
     return plots
+
+
+def _few(targets: dict[str, pd.DataFrame]) -> str:
+    """Say how many groups have too few images to be drawn."""
+    rows = pd.concat(targets.values())
+    left_out = len(rows.loc[rows["n"] < FEWEST, ["attribute", "group"]].drop_duplicates())
+    if not left_out:
+        return ""
+    return f" Left out: {count(left_out, 'group')} of fewer than {FEWEST} images, which the tables have."
 
 
 def _panels(targets: dict[str, pd.DataFrame]) -> dict[str, dict[str, pd.DataFrame]]:
@@ -124,13 +154,19 @@ def group_tables(results: Results, found: list[Pruning]) -> list[Table]:
         for row in records(each.of(results.forgetting_attributes))
     ]
     if attributes:
-        caption = "What being lost goes with: attributes of the images."
+        caption = (
+            "What being lost goes with: attributes of the images. p by permutation over images. Above 0, images with "
+            "more of a number are lost more; a share of rank variance has no direction, the errors by group have one."
+        )
         tables.append(_table(attributes, caption, folded=len(attributes) > MOST_ROWS))
     table = _of_all_classes(results)
     for series, own in by_series(found).items():
         rows = [_group_row(each, row) for each in own for row in records(each.of(table))]
         if rows:
-            caption = f"Errors by group: {series}. Means over classes; the file of the table has each class."
+            caption = (
+                f"Errors by group: {series}. Means over classes; the file of the table has each class. 95 % intervals "
+                f"{over_what(own)}."
+            )
             tables.append(_table(rows, caption, folded=True))
     return tables
 

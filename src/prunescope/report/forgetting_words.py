@@ -15,7 +15,7 @@ from prunescope.report.results import Results
 FEW_SEEDS = 30  # Hooker et al. (2019) trained so many networks of each kind
 
 
-def what_it_is(found: list[Pruning]) -> str:
+def what_it_is(results: Results, found: list[Pruning]) -> str:
     """Say what is compared, and what the words mean."""
     text = (
         "Two networks of one accuracy need not be right on the same images. Here each pruned network is compared, "
@@ -25,8 +25,13 @@ def what_it_is(found: list[Pruning]) -> str:
     if any(each.seeds > 1 for each in found):
         text += (
             " An image is a pruning-identified exemplar if the label that most seeds give it when dense differs from "
-            "the one that most seeds give it when pruned (Hooker et al. 2019). Any two sets of networks differ on some "
-            "images: by chance means, if it were chance which of the two networks of each seed is the pruned one."
+            "the one that most seeds give it when pruned (Hooker et al. 2019)."
+        )
+    if (results.forgetting["metric"] == "exemplars_by_chance").any():
+        text += (
+            " If swapped means: how many would be exemplars if the dense and the pruned network changed places in some "
+            "of the seeds, a mean over the ways to do so. Where it makes no difference which of the two is pruned, "
+            "that is as many as there are. It does not say on how many images two sets of dense networks differ."
         )
     more = len(by_series(found)) - MOST_SERIES
     if more > 0:
@@ -103,16 +108,16 @@ def _images_in_words(results: Results, last: Pruning) -> str:
 
 def _exemplars_in_words(results: Results, pruning: Pruning) -> str:
     metrics = ("exemplars", "exemplars_by_chance", "exemplars_dense_top1", "others_dense_top1", "lost")
-    exemplars, chance, dense, others, lost = (pruning.number(results, metric) for metric in metrics)
+    exemplars, swapped, dense, others, lost = (pruning.number(results, metric) for metric in metrics)
     if not math.isfinite(exemplars["value"]):
         known = math.isfinite(lost["value"])
         return f"{percent(lost['value'])} of the images were right and are wrong now" if known else ""
     text = f"{percent(exemplars['value'])} of the images are exemplars"
-    if math.isfinite(chance["value"]):
-        band = interval(chance["low"], chance["high"])
-        by_chance = f"{percent(chance['value'])}{f' ({band})' if band else ''} by chance"
-        more = exemplars["value"] > chance["high"]
-        text += f", {by_chance}" + ("" if more or not band else ": no more than that is shown")
+    if math.isfinite(swapped["value"]):
+        band = interval(swapped["low"], swapped["high"])
+        text += f", {percent(swapped['value'])}{f' ({band})' if band else ''} if swapped"
+        if exemplars["value"] <= swapped["high"]:
+            text += ": no more than that is shown"
     if math.isfinite(dense["value"] + others["value"]):
         text += (
             f". The dense networks are right on {percent(dense['value'])} of them, on {percent(others['value'])} "

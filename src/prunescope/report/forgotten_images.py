@@ -9,9 +9,10 @@ import pandas as pd
 from prunescope.measures.forgetting_gallery import gallery_images
 from prunescope.report.blocks import Gallery, Picture, Tile
 from prunescope.report.prunings import Pruning, by_series, drawn
-from prunescope.report.results import Results, records
+from prunescope.report.results import Results, are_one, records
 
 MEASURE = "forgetting"  # whose thumbnails these are
+DENSE = ("", "", "dense")  # series, target and stage of the dense networks
 MOST_COLUMNS = 7  # targets beside the dense network
 
 
@@ -20,36 +21,43 @@ def galleries(results: Results, found: list[Pruning]) -> list[Gallery]:
     names = gallery_images(results.forgetting_images)
     if not names or results.images.empty:
         return []
-    answers = _answers(results)
+    answers = _answers(results, found)
     pictures = _pictures(results, names)
     made: list[Gallery] = []
     for own in by_series(found).values():
         shown = drawn(own, MOST_COLUMNS)
         rows = [
-            [pictures[name], _tile(answers, "", "", "dense", name)]
+            [pictures[name], _tile(answers, *DENSE, name)]
             + [_tile(answers, each.series, each.target, each.stage, name) for each in shown]
             for name in names
         ]
         columns = ["Image", "Dense", *(each.name for each in shown)]
-        made.append(Gallery(columns, rows, _caption(own[-1], len(names), made), folded=bool(made)))
+        several = any(called.total() > 1 for _, called in answers.values())
+        made.append(Gallery(columns, rows, _caption(own[-1], len(names), made, several), folded=bool(made)))
     return made
 
 
-def _caption(last: Pruning, images: int, before: list[Gallery]) -> str:
+def _caption(last: Pruning, images: int, before: list[Gallery], several: bool) -> str:
     if before:
         return f"The most forgotten images: {last.series}"
     return (
         f"The {images} images that are lost most, averaged over all series and targets, and what the networks called "
-        f"them: {last.series}. × 3: so many seeds. They were chosen because they are lost, so they say what forgetting "
-        "looks like, not how much there is of it; some are lost by chance."
+        f"them: {last.series}. {'× 3: so many seeds. ' if several else ''}They were chosen because they are lost, so "
+        "they say what forgetting looks like, not how much there is of it; some are lost by chance."
     )
 
 
 Answers = dict[tuple[str, str, str, str], tuple[str, Counter[str]]]  # the true class, and each label's seeds
 
 
-def _answers(results: Results) -> Answers:
-    """Return what networks pruned alike called each image; dense ones are of no series."""
+def _answers(results: Results, found: list[Pruning]) -> Answers:
+    """Return what networks pruned alike called each image; dense ones are of no series.
+
+    Seeds whose networks are one and the same count once.
+    """
+    once = {each[:3] for each in found if each.seeds == 1 and are_one(each.of(results.networks))}
+    if are_one(results.dense):
+        once.add(DENSE)
     known = results.networks[["network", "series", "target", "stage"]]
     rows = results.images.astype({"network": object, "image": object}).merge(known, on="network")
     dense = rows["stage"] == "dense"
@@ -59,7 +67,8 @@ def _answers(results: Results) -> Answers:
     for row in records(rows):
         key = (str(row["series"]), str(row["target"]), str(row["stage"]), str(row["image"]))
         label, prediction = (classes.get(row[name], str(row[name])) for name in ("label", "prediction"))
-        answers.setdefault(key, (label, Counter()))[1][prediction] += 1
+        if not (key in answers and key[:3] in once):
+            answers.setdefault(key, (label, Counter()))[1][prediction] += 1
     return answers
 
 

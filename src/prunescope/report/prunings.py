@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +65,14 @@ def prunings(results: Results) -> list[Pruning]:
     order = {series: place for place, series in enumerate(results.series)}
     rows.sort(key=lambda row: (order[row["series"]], row["rate"], row["stage"]))
     return [Pruning(**row) for row in rows]
+
+
+def over_what(own: Iterable[Pruning]) -> str:
+    """Say what intervals and tests of them stand on: seeds, or the images where there is one network."""
+    several = {each.seeds > 1 for each in own}
+    if several == {True, False}:
+        return "over seeds, or over images where all seeds are one network"
+    return "over seeds" if several == {True} else "over images"
 
 
 def by_series(found: list[Pruning]) -> dict[str, list[Pruning]]:

@@ -39,8 +39,9 @@ class Estimate(NamedTuple):
     """A metric of one series at one target, averaged over seeds.
 
     `target` is what was asked, a rate or a budget, as text; `rate` the mean of the rates, which for a budget is
-    found anew for each seed. `low` and `high` are the 95 % interval: for one seed the metric's own, over images
-    (NaN where there is none); for several, Student's t over seeds.
+    found anew for each seed. `low` and `high` are the 95 % interval: for one network the metric's own, over images
+    (NaN where there is none); for several, Student's t over seeds. `seeds` counts those that differ: networks of
+    several seeds that are one and the same are one.
     """
 
     series: str
@@ -217,11 +218,19 @@ def targets_of(networks: pd.DataFrame) -> dict[str, float]:
     return {str(target): float(rate) for target, rate in means.items()}
 
 
+def are_one(networks: pd.DataFrame) -> bool:
+    """Whether networks of several seeds are one and the same, given for all seeds and pruned alike: by their scores."""
+    told = networks.reindex(columns=["top1", "cross_entropy"])
+    return bool(told.notna().all(axis=None)) and len(told.drop_duplicates()) == 1
+
+
 def over_seeds(networks: pd.DataFrame, metric: str) -> list[Estimate]:
     """Average a metric over the seeds of each series and target, rates rising within a series."""
     estimates = []
     for (series, target), group in networks.dropna(subset=[metric]).groupby(["series", "target"], sort=False):
         values = [float(value) for value in group[metric]]
+        if len(set(values)) == 1 and are_one(group):
+            values = values[:1]
         if len(values) > 1:
             low, high = t_interval(values)
         else:

@@ -160,7 +160,10 @@ def _describe(
 
 def _decisive(settings: StudySettings, plan: Plan, outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """Return what the tables and the report of a study depend on."""
-    versions = {name: version(name) for name in ("prunescope", "torch", "torchvision", "numpy")}
+    packages = ["prunescope", "torch", "torchvision", "numpy"]
+    if "explanations" in plan.measured:
+        packages.append("captum")
+    versions = {name: version(name) for name in packages}
     done = sorted(outcome.step.id for outcome in outcomes if outcome.status == "done")
     return {
         "steps": hashlib.blake2b("\n".join(done).encode(), digest_size=16).hexdigest(),

@@ -73,6 +73,8 @@ def _rows(path: Path, lines: Iterator[list[str]], columns: Sequence[str]) -> Ite
             f"and has {','.join(header) or 'none'}"
         )
     for number, fields in enumerate(lines, start=2):
+        if not fields:  # a blank line, as at the end of many files
+            continue
         row = Row(path, number, dict(zip(header, fields, strict=False)))
         if len(fields) != len(header):
             raise row.wrong(f"{len(fields)} fields, and the header has {len(header)}")
