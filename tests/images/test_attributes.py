@@ -201,3 +201,47 @@ def test_numbers_nearly_all_of_which_are_the_highest_make_two_groups() -> None:
     found = group(values, 4)
     assert found.groups == ("-9 to -1", "5")
     assert found.codes.tolist() == [1] * 50 + [0] * 9
+
+
+@pytest.mark.parametrize(
+    ("names", "images"),
+    [
+        (("dog/1.png", "dog/2.png"), ("cat/1.png", "cat/2.png")),
+        (("train/0001", "train/0002"), ("test/0001", "test/0002")),
+        (("data/train/cat/1.png", "data/train/cat/2.png"), ("val/cat/1.png", "val/cat/2.png")),
+        (("dog/1.jpg", "dog/2.jpg"), ("cat/1.png", "cat/2.png")),
+    ],
+)
+def test_rows_of_other_folders_are_refused(
+    tmp_path: Path, names: tuple[str, ...], images: tuple[str, ...]
+) -> None:
+    path = table(tmp_path, "file,age", *(f"{name},{i}" for i, name in enumerate(names)))
+    words = (
+        f"line 2: '{names[0]}' has the file name of the image '{images[0]}', and another folder: give each"
+    )
+    with pytest.raises(PrunescopeError, match=words):
+        read_attributes(path, images)
+
+
+@pytest.mark.parametrize(
+    "images", [("cat/1.png", "cat/2.png"), ("1.png", "2.png"), ("val/cat/1.png", "val/cat/2.png")]
+)
+@pytest.mark.parametrize("names", [("cat/1.jpg", "cat/2.jpg"), ("/data/val/cat/1", "/data/val/cat/2")])
+def test_the_shorter_path_may_end_the_longer_one(
+    tmp_path: Path, names: tuple[str, ...], images: tuple[str, ...]
+) -> None:
+    path = table(tmp_path, "file,age", *(f"{name},{i}" for i, name in enumerate(names)))
+    assert read_attributes(path, images)["age"].tolist() == [0, 1]
+
+
+def test_blank_lines_are_left_aside(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,age", *(f"{name},{i}" for i, name in enumerate(IMAGES)), "", "", "")
+    assert read_attributes(path, IMAGES)["age"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1_0", "1e999"])
+def test_what_is_no_finite_number_makes_a_column_text(tmp_path: Path, cell: str) -> None:
+    path = table(
+        tmp_path, "file,age", *(f"{name},{i}" for i, name in enumerate(IMAGES[:3])), f"{IMAGES[3]},{cell}"
+    )
+    assert read_attributes(path, IMAGES)["age"].tolist() == ["0", "1", "2", cell]

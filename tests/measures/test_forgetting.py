@@ -369,3 +369,39 @@ def test_what_is_no_class_is_refused(column: str, index: int) -> None:
     dense, pruned = (stacked(tables).assign(**{column: index}) for tables in (DENSE, PRUNED))
     with pytest.raises(PrunescopeError, match=f"'{column}' holds {index}, and 4 classes are named"):
         forgetting(dense, pruned, classes=list("abcd"))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        (pd.DataFrame({"image": NAMES}), "need one column or more beside 'image'.*have none"),
+        (pd.DataFrame({"image": NAMES, 3: LABELS}), "a name of its own that is text, and have 3"),
+        (pd.DataFrame({"image": NAMES, "a": None}), "without any value for these images: a; leave them out"),
+        (pd.DataFrame(dict(zip("abc", [NAMES, LABELS, LABELS], strict=True))).set_axis(["image", "a", "a"], axis=1),
+         "'a', 'a'"),
+    ],
+)  # fmt: skip
+def test_attributes_without_names_are_explained(attributes: pd.DataFrame, words: str) -> None:
+    with pytest.raises(PrunescopeError, match=words):
+        forgetting(DENSE[0], PRUNED[0], attributes=attributes)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("label", np.nan, "the table 'pruned' has 1 rows without label: leave them out"),
+        ("prediction", np.nan, "1 rows without prediction"),
+        ("image", None, "1 rows without image"),
+        ("seed", np.nan, "1 rows without seed"),
+        ("label", "cat", "'label' of the table 'pruned' needs indices of classes"),
+        ("prediction", 1.5, "'prediction' of the table 'pruned' needs indices of classes"),
+    ],
+)
+def test_rows_that_lack_a_value_are_explained(column: str, value: object, words: str) -> None:
+    pruned = stacked(PRUNED)
+    pruned[column] = pruned[column].astype(object)
+    pruned.loc[0, column] = value
+    if not isinstance(value, str) and column != "image":
+        pruned[column] = pruned[column].astype(float)
+    with pytest.raises(PrunescopeError, match=words):
+        forgetting(stacked(DENSE), pruned)

@@ -112,3 +112,13 @@ def test_an_attribute_of_the_class_itself_is_not_tested_within_classes() -> None
         (table,) = associations([pairs(0.1 + 0.1 * labels, labels, seed)], attributes, seed)
         assert table[["within", "p_within", "p_within_holm"]].isna().all(axis=None)
         assert (table["p"] < 0.01).all()
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_a_clear_association_is_shown_among_many_attributes(count: int) -> None:
+    rng, labels = np.random.default_rng(7), np.zeros(120, dtype=int)
+    size = rng.random(120)
+    attributes = pd.DataFrame({"size": size} | {f"noise {i}": rng.random(120) for i in range(count - 1)})
+    (table,) = associations([pairs(size, labels, 8)], attributes, 0)
+    assert table.loc[0, "p"] == pytest.approx(1 / max(2000, 40 * count))
+    assert table.loc[0, "p_holm"] <= 0.025 + 1e-9

@@ -72,7 +72,7 @@ def _numbers(key: Key, seeds: int) -> list[dict[str, Any]]:
     if seeds > 1:
         values |= {"exemplars": 0.7 * lost, "exemplars_dense_top1": 0.45, "others_dense_top1": 0.93}
         values |= {"exemplars_by_chance": 0.012, "agreement_of_seeds": 0.94}
-    over = {"exemplars": "images", "exemplars_by_chance": "splits"} if seeds > 1 else {}
+    over = {"exemplars": "images", "exemplars_by_chance": "swaps"} if seeds > 1 else {}
     rows = []
     for metric, value in values.items():
         width = math.nan if metric == "agreement_of_seeds" else 0.01

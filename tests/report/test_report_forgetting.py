@@ -181,18 +181,99 @@ def test_the_table_has_every_network_before_and_after_retraining(section):
 def test_words_name_the_classes_that_are_shown_and_the_rates_where_none_is(section):
     facts = {fact.term: plain(fact.text) for fact in section.facts}
     assert facts["weights: classes"] == (
-        "At 60 %, worse than the average: class 0, class 1 and class 2; better: class 9, class 8 and class 7. "
-        "No class is shown to change unlike the average at 20 % and 40 %."
+        "At 60 %, fall more than the average: class 0, class 1 and class 2; fall less than the average: class 9, class "
+        "8 and class 7. No class is shown to change unlike the average at 20 % and 40 %."
     )
-    assert "7.6 % of the images are exemplars, 1.2 % (0.2–2.2 %) by chance." in facts["filters"]
+    assert "7.6 % of the images are exemplars, 1.2 % (0.2–2.2 %) if swapped." in facts["filters"]
     assert "The dense networks are right on 45.0 % of them, on 93.0 % of the others." in facts["filters"]
 
 
-def test_exemplars_within_the_band_of_chance_are_not_called_more(tmp_path):
+@pytest.mark.parametrize(
+    ("average", "words"),
+    [
+        (-0.04, "fall more than the average: a; fall less than the average: d; rise, unlike the average: e"),
+        (
+            0.04,
+            "fall, unlike the average: a; rise less than the average: b; rise more than the average: e and d",
+        ),
+    ],
+)
+def test_classes_are_said_to_fall_or_rise_as_they_do(tmp_path, average, words):
+    folder = write_forgetting_study(
+        tmp_path / "s", layers=4, rates=(0.2,), series=SERIES[:1], classes=list("abcde"), attributes=False
+    )
+    relative = np.array([-0.05, -0.03, 0.0, 0.03, 0.05])
+    shown = [True, average > 0, False, True, True]
+
+    def change(rows):
+        says = np.tile(np.where(shown, "more than the average", "not shown"), len(rows) // 5)
+        own = np.tile(relative, len(rows) // 5)
+        return rows.assign(relative=own, change=own + average, says=says)
+
+    edit(folder, "forgetting_classes", change)
+    facts = {fact.term: plain(fact.text) for fact in forgetting(read_results(folder)).facts}
+    assert facts["filters: classes"] == f"At 20 %, {words}."
+
+
+def test_what_swapping_gives_is_explained_once_and_not_called_chance(section, alone):
+    said = [
+        *section.text,
+        *(fact.text for fact in section.facts),
+        *(table.caption for table in section.tables),
+    ]
+    said += [each.caption for each in section.plots]
+    assert sum("If swapped means" in text for text in said) == 1
+    assert not any("by chance" in text for text in said)
+    assert "does not say on how many images two sets of dense networks differ" in section.text[0]
+    assert "If swapped" in section.tables[0].columns
+    assert "If swapped" not in alone.text[0]
+
+
+def test_captions_say_what_the_intervals_stand_on(section, alone, tmp_path):
+    captions = [plot(section, "forgetting-by-rate").caption, *(table.caption for table in section.tables)]
+    assert "95 % intervals over seeds, for exemplars over images" in captions[0]
+    assert "over seeds, those of exemplars over images" in captions[1]
+    assert all("over seeds" in text for text in captions[2:] if "95 %" in text)
+    assert sum("p by permutation over images" in text for text in captions) == 1
+    one = [each.caption for each in (*alone.plots, *alone.tables) if "95 %" in each.caption]
+    assert (
+        len(one) == 1 + 2 + 2 + 2 + 2 + 2
+    )  # by rate; classes and groups: figures, tables; the first two tables
+    assert all("over images" in text and "over seeds" not in text for text in one)
+    folder = write_forgetting_study(tmp_path / "s", layers=4, rates=(0.4,), series=SERIES[:2])
+    edit(folder, "forgetting", lambda t: t.assign(seeds=t["seeds"].where(t["series"] != "weights", 1)))
+    both = forgetting(read_results(folder)).tables
+    assert "over seeds, or over images where all seeds are one network" in both[1].caption
+    assert [
+        ("over seeds" in t.caption, "over images" in t.caption) for t in both if "Group" in t.columns
+    ] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_groups_of_few_images_are_in_the_tables_alone(tmp_path):
+    folder = write_forgetting_study(tmp_path / "s", layers=4, rates=(0.2,), series=SERIES[:1])
+
+    def few(rows):
+        return rows.assign(n=rows["n"].where(rows["group"] != "0.1 to 0.4", 9))
+
+    edit(folder, "forgetting_groups", few)
+    section = forgetting(read_results(folder))
+    drawn = plot(section, "forgetting-groups")
+    labels = [tick.get_text() for tick in drawn.figure.axes[0].get_yticklabels()]
+    assert labels == ["to 0.1", "above 0.4"]
+    assert "Left out: 1 group of fewer than 10 images" in plain(drawn.caption)
+    [table] = [table for table in section.tables if "Group" in table.columns]
+    rows = dict(zip((c.text for c in columns(table)["Group"]), columns(table)["Images"], strict=True))
+    assert rows["0.1 to 0.4"].number == 9
+
+
+def test_exemplars_within_the_band_of_swaps_are_not_called_more(tmp_path):
     folder = write_forgetting_study(tmp_path / "s", layers=4, rates=(0.2,), series=SERIES[:1])
     [fact, *_] = forgetting(read_results(folder)).facts
     assert (
-        "0.8 % of the images are exemplars, 1.2 % (0.2–2.2 %) by chance: no more than that is shown"
+        "0.8 % of the images are exemplars, 1.2 % (0.2–2.2 %) if swapped: no more than that is shown"
         in plain(fact.text)
     )
     assert "+0.3 points (−0.7 to +1.3: no change is shown)" in plain(fact.text)
@@ -201,13 +282,44 @@ def test_exemplars_within_the_band_of_chance_are_not_called_more(tmp_path):
 def test_attributes_are_named_with_their_direction_and_within_classes(section):
     [text] = [plain(fact.text) for fact in section.facts if fact.term == "filters: attributes"]
     assert text == (
-        "At 60 %, being lost goes with less subject_share (ρ −0.32; among images of one class too); with scene (not "
-        "shown among images of one class). Not shown for time."
+        "At 60 %, being lost goes with less subject_share (ρ −0.32; among images of one class too); with scene "
+        "(change of top-1 from −13.0 points for beach to −7.6 points for forest; not shown among images of one class). "
+        "Not shown for time."
     )
     [table] = [table for table in section.tables if "Attribute" in table.columns and "Lost" in table.columns]
     assert [cell.number for cell in columns(table)["Lost"][6:9]] == pytest.approx(
         [-3 * harm(key("filters", "0.6")), harm(key("filters", "0.6")), 0.01]
     )
+
+
+def test_where_top1_rises_nothing_is_said_to_be_lost(tmp_path):
+    folder = write_forgetting_study(tmp_path / "s", layers=4, rates=(0.6,), series=SERIES[:1])
+    top1 = "top1_change"
+    edit(folder, "forgetting", lambda t: t.assign(value=t["value"].where(t["metric"] != top1, 0.05)))
+    edit(folder, "forgetting_groups", lambda t: t.assign(fnr_change=t["fnr_change"] - 0.2))
+    [text] = [plain(f.text) for f in forgetting(read_results(folder)).facts if f.term.endswith("attributes")]
+    assert text.startswith("At 60 %, being won less goes with less subject_share")
+    assert "change of top-1 from +7.0 points for beach to +12.4 points for forest" in text
+
+
+def test_the_extremes_are_of_all_images_of_a_kind_and_not_of_few(tmp_path):
+    """A kind's top-1 counts each class by its images; the mean over classes does not."""
+    folder = write_forgetting_study(
+        tmp_path / "s", layers=4, rates=(0.6,), series=SERIES[:1], classes=["a", "b"]
+    )
+
+    def change(rows):
+        rows = rows[rows["attribute"] == "scene"]
+        first, many = rows["class"] == "a", rows["class"] == "b"
+        rows = rows.assign(n=np.select([first, many], [10, 30], 40), fnr_change=np.where(first, 0.2, 0.0))
+        tiny = rows["group"] == "forest"
+        beach = rows[~tiny & (rows["group"] == "beach")]
+        room = beach.assign(group="room", fnr_change=np.where(beach["class"] == "b", 0.1, 0.0))
+        return pd.concat([rows.assign(n=rows["n"].where(~tiny, 4)), room], ignore_index=True)
+
+    edit(folder, "forgetting_groups", change)
+    [text] = [plain(f.text) for f in forgetting(read_results(folder)).facts if f.term.endswith("attributes")]
+    assert "change of top-1 from −7.5 points for room to −5.0 points for beach" in text
 
 
 def test_where_no_attribute_is_shown_the_words_say_so(tmp_path):
@@ -355,6 +467,23 @@ def test_the_gallery_says_what_each_network_called_an_image(section, folder):
     assert last.lines[-1] == f"{5 - wrong} of 5 right"
     thumbnails = pd.read_parquet(folder / "pictures" / "thumbnails.parquet").set_index("image")["jpeg"]
     assert image.picture.jpeg == thumbnails[name_of(number, CLASSES)]
+
+
+def test_the_gallery_counts_seeds_that_are_one_network_once(tmp_path):
+    folder = write_forgetting_study(tmp_path / "s", layers=4, rates=(0.6,), series=SERIES[:2])
+    scores = pd.read_parquet(folder / "tables" / "scores.parquet")
+    dense = scores["network"].str.startswith("dense")
+    pruned = scores["network"].str.startswith("weights")
+    scores["value"] = scores["value"].mask(dense, 0.9).mask(pruned, 0.8)
+    scores.to_parquet(folder / "tables" / "scores.parquet")
+    edit(folder, "forgetting", lambda t: t.assign(seeds=t["seeds"].where(t["series"] != "weights", 1)))
+    filters, weights = forgetting(read_results(folder)).galleries
+    assert "× 3: so many seeds." in filters.caption
+    for (_, dense_tile, of_filters), (_, _, of_weights) in zip(filters.rows, weights.rows, strict=True):
+        assert dense_tile.lines[-1] == "right"
+        assert of_filters.lines[-1].endswith("of 5 right")
+        assert of_weights.lines[-1] in {"right", "wrong"}
+        assert "×" not in "".join([*dense_tile.lines, *of_weights.lines])
 
 
 def test_with_one_seed_the_gallery_says_right_or_wrong(alone):

@@ -29,6 +29,27 @@ def test_one_seed_keeps_the_interval_over_images_and_several_take_the_mean(tmp_p
     assert (found.low, found.high) == pytest.approx(t_interval(list(top1[names])))
 
 
+def test_networks_of_several_seeds_that_are_one_count_once(tmp_path):
+    folder = write_study(tmp_path / "s", seeds=(0, 1, 2), rates=(0.4,))
+    scores = pd.read_parquet(folder / "tables" / "scores.parquet")
+    first = scores["network"].str.replace(r"seed\d", "seed0", regex=True) + scores["metric"]
+    of_seed_0 = scores.assign(key=scores["network"] + scores["metric"]).set_index("key")
+    alike = scores["network"].str.startswith(("dense", "weights"))
+    for column in ("value", "low", "high"):
+        scores.loc[alike, column] = first[alike].map(of_seed_0[column])
+    scores.to_parquet(folder / "tables" / "scores.parquet")
+    results = read_results(folder)
+    networks = results.networks.set_index("network")
+    found = {each.series: each for each in over_seeds(results.final, "top1")}
+    of_one = networks.loc["weights-0.4-retrained-seed0", ["top1", "top1_low", "top1_high"]]
+    assert found["weights"].seeds == 1
+    assert found["weights"][3:6] == pytest.approx(tuple(of_one))
+    assert found["filters"].seeds == 3
+    [dense] = over_seeds(results.dense, "cross_entropy")
+    assert (dense.seeds, dense.high - dense.low) == (1, pytest.approx(0.1))
+    assert {each.seeds for each in over_seeds(results.final, "weights") if each.series == "filters"} == {3}
+
+
 def test_estimates_follow_the_study_and_rise_with_the_rate(tmp_path):
     results = read_results(write_study(tmp_path / "s", rates=(0.6, 0.2, 0.4)))
     keys = [(estimate.series, estimate.rate) for estimate in over_seeds(results.final, "top1")]

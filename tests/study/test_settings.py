@@ -88,8 +88,8 @@ MISTAKES = {
     "an unknown measure": (
         "- accuracy",
         "- acuracy",
-        "study.yaml:16: measure: no measure 'acuracy' (did you mean 'accuracy'?); known: accuracy, dissection, mis, "
-        "size",
+        "study.yaml:16: measure: no measure 'acuracy' (did you mean 'accuracy'?); known: accuracy, dissection, "
+        "explanations, forgetting, mis, size",
     ),
     "an unknown setting of a measure": (
         "- accuracy",

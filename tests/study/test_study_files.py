@@ -62,6 +62,8 @@ def test_its_page_names_files_that_are_there(page: Path) -> None:
         ("sprig-dissection", 52, 10 + 17 * (9 + 9 + 10)),
         ("vgg16-explainability", 7, 350),
         ("imagenette-vgg", 7, 16),
+        ("imagenette-explanations", 5, 10),
+        ("scenes-forgetting", 5 * 8, 5 * (10 + 7 * 3)),
     ],
 )
 def test_it_costs_what_it_says(name: str, count: int, epochs: int) -> None:
@@ -74,9 +76,11 @@ def test_what_is_left_in_the_end() -> None:
         (series,) = read(name).prune
         assert 1 - (series.targets[-1].rate or 0) == pytest.approx(0.8**17)
         assert series.controls == ("random-mask", "re-initialise")
-    for name in ("vgg16-explainability", "imagenette-vgg"):
+    for name, rounds in (("vgg16-explainability", 6), ("imagenette-vgg", 6), ("imagenette-explanations", 5)):
         (series,) = read(name).prune
-        assert [1 / (1 - (target.rate or 0)) for target in series.targets] == [2, 4, 8, 16, 32, 64]
+        assert [1 / (1 - (target.rate or 0)) for target in series.targets] == [
+            2**k for k in range(1, rounds + 1)
+        ]
 
 
 def test_the_corrected_study_and_the_published_one_differ_where_they_should() -> None:

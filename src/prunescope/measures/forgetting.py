@@ -150,7 +150,12 @@ def _aligned(attributes: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
         raise PrunescopeError(
             f"attributes lack {len(missing)} of {len(pairs.images)} images, first {missing[0]!r}"
         )
-    return known.loc[list(pairs.images)].reset_index(drop=True)
+    found = known.loc[list(pairs.images)].reset_index(drop=True)
+    if nowhere := [name for name in names if found[name].isna().all()]:
+        raise PrunescopeError(
+            f"attributes without any value for these images: {some(nowhere)}; leave them out"
+        )
+    return found
 
 
 def _grouped(pairs: Pairs, attributes: pd.DataFrame, bins: int) -> pd.DataFrame:

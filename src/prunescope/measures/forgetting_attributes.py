@@ -130,8 +130,15 @@ class _Design:
             ranks: (images, comparisons) centred.
             orders: (orders, images) to bring the attributes into first.
         """
-        columns = self.columns if orders is None else self.columns[:, orders]
-        along = columns @ _of_length_1(ranks)
+        ranks = _of_length_1(ranks)
+        if orders is None:
+            along = self.columns @ ranks
+        elif len(self.columns) < ranks.shape[1]:
+            along = self.columns[:, orders] @ ranks
+        else:  # the same sums, and fewer numbers moved: the ranks are brought into the order instead
+            back = np.empty_like(orders)
+            np.put_along_axis(back, orders, np.arange(orders.shape[1])[None], axis=1)
+            along = np.tensordot(self.columns, ranks[back], axes=(1, 1))
         return np.stack(
             [
                 own[0] if numeric else np.square(own).sum(0)

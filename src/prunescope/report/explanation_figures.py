@@ -177,7 +177,7 @@ def rate_axis(ax: Axes, results: Results, columns: int) -> None:
     halvings = _halvings(rates)
     crowded = _room(rates) < figures.ROOM_FOR_TICK and _room(halvings) > _room(rates) and rates.max() < 1
     if not crowded or not results.sparse["asked"].all():
-        figures.label_rates(ax, results)
+        figures.label_rates(ax, results, max(figures.ROOM_FOR_TICK, TICK * columns))
         return
     aside = 0.06 * float(np.ptp(halvings))
     ax.set_xscale("function", functions=(_halvings, _rate))

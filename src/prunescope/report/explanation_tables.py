@@ -64,11 +64,16 @@ def tables(results: Results, method: str, *, folded: bool) -> list[Table]:
     left = own["compression_prunable"].fillna(1 / (1 - own["zeros"]))  # where sizes were not measured
     own = own.assign(compression_prunable=left)
     seeds = " Means over seeds with their t-intervals." if results.seeds > 1 else ""
+    proxy = (
+        " The proxy is an independent network that sees the explanation maps; it is not people."
+        if own[f"{method}/proxy_top1"].notna().any()
+        else ""
+    )
     caption = (
         f"{name_method(method)}, against the compression ratio (CR), total over left: of the prunable weights, which "
         "are those of the convolutions where nothing else is pruned, and of all weights. Top-1 is of all test "
-        "images; all else is of the images explained, and changes are from the dense network on the same ones. The "
-        f"proxy is an independent network that sees the explanation maps; it is not people.{seeds}"
+        "images; all else is of the images explained, and changes are from the dense network on the same "
+        f"ones.{proxy}{seeds}"
     )
     rest = (
         f"{name_method(method)}: likeness by SSIM, by IoU and by chance, areas, localisation, concentration "

@@ -193,7 +193,8 @@ def _changed(change: Estimate) -> str:
     """Say how much more or less something is; nothing is claimed where the interval holds 0."""
     if change.low > 0 or change.high < 0:
         way = "rises" if change.value > 0 else "falls"
-        return f"{way} by {decimal(abs(change.value), 3)} ({_between(change, signed_3)})"
+        low, high = sorted((abs(change.low), abs(change.high)))
+        return f"{way} by {decimal(abs(change.value), 3)} ({decimal(low)} to {decimal(high)})"
     between = _between(change, signed_3)
     return f"shows no change ({between})" if between else "cannot be said to change (no interval)"
 

@@ -175,11 +175,11 @@ def keep_to_fractions(panels: Sequence[Axes]) -> None:
         ax.set_ylim(max(bottom, -0.02), min(top, 1.02))
 
 
-def label_rates(ax: Axes, results: Results) -> None:
-    """Label the axis of rates, with each rate where all were asked for and there is room."""
+def label_rates(ax: Axes, results: Results, room: float = ROOM_FOR_TICK) -> None:
+    """Label the axis of rates, with each rate where all were asked for and there is `room`, a share of its width."""
     rates = sorted(results.sparse["rate"].unique())
-    room = rates and np.diff(rates).min(initial=1.0) > ROOM_FOR_TICK * (rates[-1] - rates[0])
-    if room and results.sparse["asked"].all():
+    apart = rates and np.diff(rates).min(initial=1.0) > room * (rates[-1] - rates[0])
+    if apart and results.sparse["asked"].all():
         ax.set_xticks(rates)
     ax.xaxis.set_major_formatter(PERCENT)
     ax.set_xlabel(results.rate_label)

@@ -74,9 +74,17 @@ def _sides(shown: pd.DataFrame, value: str) -> list[tuple[str, pd.DataFrame]]:
         return [("more lost than won", down), ("more won than lost", up)]
     if (shown["change"] - shown["relative"]).mean() > 0:  # each is the change of the average
         falls = down["change"] < 0
-        return [("fall", down[falls]), ("rise less than the average", down[~falls]), ("rise more", up)]
+        return [
+            ("fall, unlike the average", down[falls]),
+            ("rise less than the average", down[~falls]),
+            ("rise more than the average", up),
+        ]
     rises = up["change"] > 0
-    return [("fall more than the average", down), ("fall less", up[~rises]), ("rise", up[rises])]
+    return [
+        ("fall more than the average", down),
+        ("fall less than the average", up[~rises]),
+        ("rise, unlike the average", up[rises]),
+    ]
 
 
 def most_unlike(results: Results, found: list[Pruning]) -> list[Fact]:
@@ -160,7 +168,7 @@ def class_tables(results: Results, found: list[Pruning]) -> list[Table]:
 def _intervals(panels: Panels) -> str:
     text = f"95 % intervals {over_what(panels)}; p: {_tests(pd.concat(panels.values()))}."
     if _value(panels) == "relative":
-        text += " Shown: whether the class lost more, or won less, than the average, or the other way round."
+        text += " Shown: “more than the average” is lost more, or won less; “less” the other way round."
     return text
 
 

@@ -31,8 +31,8 @@ def what_attributes_say(results: Results) -> list[str]:
     if results.forgetting_attributes.empty:
         return []
     return [
-        "An image is lost by the share of seeds that are right on it when dense, less that when pruned. Numbers are "
-        "set against it by Spearman's ρ (above 0: images with more of it are lost more), kinds by the share of the "
+        "How far an image is lost: the share of seeds that are right on it when dense, less that when pruned. Numbers "
+        "are set against it by Spearman's ρ (above 0: images with more of it are lost more), kinds by the share of the "
         "variance of ranks they explain (0 to 1); both also among images of one class alone, and for being wrong "
         "before any pruning and for being called otherwise at all. p by permutation of the images, with Holm's "
         "correction over the attributes. What goes together need not be the cause."

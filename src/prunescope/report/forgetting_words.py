@@ -31,7 +31,7 @@ def what_it_is(results: Results, found: list[Pruning]) -> str:
         text += (
             " If swapped means: how many would be exemplars if the dense and the pruned network changed places in some "
             "of the seeds, a mean over the ways to do so. Where it makes no difference which of the two is pruned, "
-            "that is as many as there are. It does not say on how many images two sets of dense networks differ."
+            "that is about as many as there are. It does not say on how many images two sets of dense networks differ."
         )
     more = len(by_series(found)) - MOST_SERIES
     if more > 0:

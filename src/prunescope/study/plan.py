@@ -138,7 +138,11 @@ class Planner:
         self.made = Plan(
             preprocess_of(network),
             measured={one.name: one.resolved for one in chosen},
-            compared={one.name: one.settings for one in chosen if not all_measures()[one.name].run},
+            compared={
+                one.name: {"version": all_measures()[one.name].version, **one.settings}
+                for one in chosen
+                if not all_measures()[one.name].run
+            },
         )
         self.network, self.layers = network, find_layers(network)
         self.channels = map_channels(network, self.layers)
