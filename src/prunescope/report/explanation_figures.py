@@ -16,14 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from prunescope.measures.intervals import t_interval
 from prunescope.report import figures
 from prunescope.report.explanation_results import LIKENESS, OF_PROXY, Stage, name_method, only, stages
 from prunescope.report.figures import Measure
-from prunescope.report.formats import name_target, shorten, signed
+from prunescope.report.formats import name_target, shorten
 from prunescope.report.results import Results, over_seeds, targets_of
 from prunescope.report.theme import INK, QUIET, WIDTH, looks
 
@@ -31,7 +31,6 @@ Style = Literal["--"] | tuple[float, Sequence[float]]
 DOTS: Style = (0.0, (1.0, 2.0))
 DASHES: Style = "--"
 MOST_CURVES = 6  # targets of one panel of curves; of more, some are drawn, the last among them
-DECIMALS = FuncFormatter(lambda value, _: signed(value))
 TICK = 0.07  # of the width of a page that the label of a rate takes
 
 
@@ -123,7 +122,7 @@ def _draw(ax: Axes, results: Results, method: str, stage: Stage, panel: Panel) -
     if math.isfinite(panel.level):
         ax.axhline(panel.level, color=QUIET, linewidth=0.8, linestyle=DOTS)
     if not panel.fraction:
-        ax.yaxis.set_major_formatter(DECIMALS)
+        ax.ticklabel_format(axis="y", useOffset=False)
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
