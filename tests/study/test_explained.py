@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from prunescope.report import page
 from prunescope.study.run import Result, run_study
 from prunescope.study.store import Store
 from study.tiny import TRAINING, document, write_data, write_study
@@ -40,6 +41,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def result(folder: Path) -> Result:
     return run(folder, EXPLANATIONS)
+
+
+@pytest.fixture(autouse=True)
+def no_report(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later runs draw no report: it takes most of their time, and the first has one."""
+    monkeypatch.setattr(page, "write_report", lambda folder: folder / "report" / "index.html")
 
 
 def done(result: Result, *kinds: str) -> list[str]:
