@@ -244,10 +244,22 @@ def test_a_proxy_that_is_not_shown_to_differ_is_said_so(folder, tmp_path, sectio
 
 def test_empty_maps_are_counted_and_warned_of(folder, tmp_path, section):
     most = table(folder).groupby("network")["empty"].mean().max()
-    [warning] = section.warnings
+    warning = section.warnings[-1]
     assert f"up to {100 * most:.1f}\u00a0% of the images (weights at 75\u00a0%)" in warning
     copy = shutil.copytree(folder, tmp_path / "s")
     assert not words.empties(change(copy, lambda t: t.assign(empty=False)), "grad-cam")
+
+
+def test_retraining_without_a_control_is_warned_of(folder, tmp_path, section):
+    assert section.warnings[0].startswith("The pruned networks were retrained, and the dense one was not")
+    copy = shutil.copytree(folder, tmp_path / "s")
+    networks = table(copy, "networks")
+    for changed in (
+        networks.assign(rate=networks["rate"].where(networks["network"] != LAST, 0.0)),
+        networks.assign(stage=networks["stage"].replace("retrained", "pruned")),
+    ):
+        changed.to_parquet(copy / "tables" / "networks.parquet")
+        assert not words.without_control(read_results(copy))
 
 
 def test_classes_with_few_images_are_warned_of(folder, tmp_path):

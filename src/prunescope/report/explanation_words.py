@@ -52,6 +52,17 @@ def introduction(results: Results, methods: list[str]) -> list[str]:
     ]
 
 
+def without_control(results: Results) -> list[str]:
+    """Warn where pruned networks were trained further, the dense one was not, and no control was."""
+    later = results.retrained[results.retrained["network"].isin(results.explanations["network"])]
+    if later.empty or (later["rate"] == 0).any():
+        return []
+    return [
+        "The pruned networks were retrained, and the dense one was not. What retraining alone does to explanations is "
+        "part of every change below; a series with rates: [0], retrained alike, would show how much."
+    ]
+
+
 def likeness(results: Results, method: str) -> list[str]:
     """Say how like the dense network's maps those of each series are, and whether more than maps of other images."""
     found, chance = (_estimates(results, f"{method}/{what}") for what in ("spearman", "spearman_chance"))

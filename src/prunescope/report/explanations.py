@@ -35,6 +35,7 @@ def explanations(results: Results) -> Section | None:
         "Explanations",
         text=_text(results, methods),
         warnings=[
+            *words.without_control(results),
             *words.uneven_classes(results),
             *words.other_classes(results),
             *(warning for method in methods for warning in words.empties(results, method)),
