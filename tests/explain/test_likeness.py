@@ -12,7 +12,7 @@ from scipy import stats
 
 from explain.drawn_maps import grad_cams, named, signed
 from oracles import slow_maps as oracle
-from prunescope.explain.likeness import chance_likeness, iou, likeness, others, spearman, ssim
+from prunescope.explain.likeness import iou, likeness, others, spearman, ssim
 from prunescope.explain.maps import Maps
 from prunescope.explain.top import top
 from prunescope.networks.operators import torchvision  # noqa: F401 (torchmetrics imports it, and this mends it)
@@ -149,23 +149,13 @@ def test_images_of_one_name_are_still_different_images() -> None:
     assert others(["a", "a", "a"]).tolist() == [1, 2, 0]
 
 
-def test_chance_is_the_likeness_to_the_map_of_another_image() -> None:
-    a, b, names = signed(12), signed(12, seed=1), named(12)  # with ties above 0, which the seed decides
-    other = others(names, seed=2)
-    expected = likeness(a, b[other], names, 0.1, 2)
-    assert_frame_equal(chance_likeness(a, b, names, seed=2), expected)
-
-
 def test_maps_that_are_the_same_for_all_images_are_no_more_alike_than_by_chance() -> None:
     """A network that always looks at the middle is like itself, and that says nothing of what it explains."""
     middle = np.broadcast_to(grad_cams(1), (5, 24, 24)).copy()
     names = named(5)
-    np.testing.assert_allclose(chance_likeness(middle, middle, names)[["spearman", "ssim"]], 1, rtol=1e-6)
-    unlike = chance_likeness(grad_cams(50), grad_cams(50), named(50))
+    np.testing.assert_allclose(
+        likeness(middle, middle[others(names)], names)[["spearman", "ssim"]], 1, rtol=1e-6
+    )
+    maps, names = grad_cams(50), named(50)
+    unlike = likeness(maps, maps[others(names)], names)
     assert unlike["spearman"].abs().mean() < 0.5
-
-
-def test_a_single_image_has_no_other() -> None:
-    table = chance_likeness(grad_cams(1), grad_cams(1), ["a"])
-    assert list(table.columns) == ["spearman", "ssim", "iou"]
-    assert table.isna().all(axis=None)

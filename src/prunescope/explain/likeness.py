@@ -48,21 +48,11 @@ def likeness(
     return table
 
 
-def chance_likeness(
-    maps: Maps, reference: Maps, names: Sequence[str], share: float = SHARE, seed: int = 0
-) -> pd.DataFrame:
-    """Compare each map with the reference's map of another image: what maps have in common whatever they explain.
-
-    Objects lie in the middle of most images, and so do maps; likeness says something as far as it exceeds this.
-    Arguments and columns are those of `likeness`; a single image has no other, and gets NaN.
-    """
-    if len(maps) < 2:
-        return pd.DataFrame(np.full((len(maps), len(COLUMNS)), np.nan), columns=COLUMNS)
-    return likeness(maps, reference[others(names, seed)], names, share, seed)
-
-
 def others(names: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
     """Return for each image the index of another one, (n,); each is the other of one. A single image gets itself.
+
+    Objects lie in the middle of most images, and so do maps: likeness to the map of another image is what they have in
+    common whatever they explain, and likeness says something as far as it exceeds that.
 
     The images follow each other in an order that their names and the seed decide, the first after the last.
     """
