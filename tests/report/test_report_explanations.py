@@ -11,6 +11,7 @@ from synthetic import SERIES
 from synthetic_explanations import PROXY, write_explanation_study, write_scores
 from test_report_page import Page
 
+from prunescope.analysis.results import read_results
 from prunescope.errors import PrunescopeError
 from prunescope.measures.intervals import mean_interval, t_interval
 from prunescope.report import explanation_words as words
@@ -19,7 +20,6 @@ from prunescope.report.explanation_figures import rate_axis
 from prunescope.report.explanation_grids import grids
 from prunescope.report.explanation_results import with_explanations
 from prunescope.report.explanations import explanations
-from prunescope.report.results import read_results
 
 RATES = [0.5, 0.75, 0.875, 0.9375, 0.96875]
 SHAPE = {

@@ -17,13 +17,13 @@ from synthetic_forgetting import (
     write_forgetting_study,
 )
 
+from prunescope.analysis.results import read_results
 from prunescope.images.source import ImageSet
 from prunescope.measures import all_measures
 from prunescope.measures.forgetting_gallery import gallery_images
 from prunescope.report import page
 from prunescope.report.forgetting import forgetting
 from prunescope.report.page import write_report
-from prunescope.report.results import read_results
 
 CLASSES = [f"class {i}" for i in range(10)]
 NASTY = ("<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "_$x_{1$ \\ 日本 & co")

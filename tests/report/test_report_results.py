@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from synthetic import write_study
 
+from prunescope.analysis.results import over_seeds, read_results
 from prunescope.errors import PrunescopeError
 from prunescope.measures.intervals import t_interval
-from prunescope.report.results import over_seeds, read_results
 
 
 def edit(folder, name, change):

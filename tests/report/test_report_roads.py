@@ -15,11 +15,11 @@ from synthetic_roads import (
     write_ticket_study,
 )
 
+from prunescope.analysis.results import over_seeds, read_results
 from prunescope.measures.intervals import t_interval
 from prunescope.report import figures, heat_maps
 from prunescope.report.formats import name_target
 from prunescope.report.provenance import method
-from prunescope.report.results import over_seeds, read_results
 from prunescope.report.scores_compared import scores_compared
 from prunescope.report.sections import SECTIONS, networks, size
 from prunescope.report.sensitivity import sensitivity

@@ -6,9 +6,9 @@ import pytest
 from synthetic import MACS, SERIES, WEIGHTS, write_study
 from synthetic_speed import write_speed_study
 
+from prunescope.analysis.results import read_results
 from prunescope.report import figures, heat_maps
 from prunescope.report.provenance import method, steps
-from prunescope.report.results import read_results
 from prunescope.report.sections import SECTIONS, accuracy, classes, layers, networks, size
 from prunescope.report.summary import summary
 

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from synthetic import MACS, SERIES, write_study
 from synthetic_speed import DENSE, WHY_NOT, write_speed_study
 
+from prunescope.analysis.results import Results, read_results
 from prunescope.errors import PrunescopeError
 from prunescope.measures.intervals import t_interval
 from prunescope.report import speed_figures
 from prunescope.report.placed_labels import Point, place_labels
-from prunescope.report.results import Results, read_results
 from prunescope.report.speed import speed
 from prunescope.report.speed_findings import findings, on_drift
 from prunescope.report.speed_times import fastest_that_keeps, times_of

@@ -9,11 +9,11 @@ import pytest
 from synthetic import SERIES, write_study
 from synthetic_units import CHANCE, write_unit_study
 
+from prunescope.analysis.results import read_results
 from prunescope.errors import PrunescopeError
 from prunescope.report import concept_figures, unit_figures
 from prunescope.report.cards import cards
 from prunescope.report.concepts import concepts
-from prunescope.report.results import read_results
 from prunescope.report.units import units
 
 SHAPE = {

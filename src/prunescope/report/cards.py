@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from prunescope.analysis.results import Network, Results, records
 from prunescope.report.blocks import Browser, Section
 from prunescope.report.formats import count, short_percent
-from prunescope.report.results import Network, Results, records
 
 
 def cards(results: Results) -> Section | None:

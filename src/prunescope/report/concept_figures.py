@@ -14,9 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from prunescope.analysis.results import Estimate, Results, over_seeds, targets_of
 from prunescope.report import figures, heat_maps
 from prunescope.report.formats import decimal, name_target, shorten, whole
-from prunescope.report.results import Estimate, Results, over_seeds, targets_of
 from prunescope.report.theme import INK, QUIET, WIDTH, Look, category_looks
 
 TOTAL = Look(INK, "o")

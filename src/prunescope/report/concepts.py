@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from prunescope.analysis.results import Network, Results, records
 from prunescope.report import concept_figures
 from prunescope.report.blocks import Cell, Plot, Section, Table, number_cell, table_of
 from prunescope.report.formats import count, decimal, listing, whole
-from prunescope.report.results import Network, Results, records
 from prunescope.report.units import network_cells
 
 COUNTS = ("detectors", "unique_detectors")

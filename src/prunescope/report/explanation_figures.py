@@ -19,12 +19,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from prunescope.analysis.results import Results, over_seeds, targets_of
 from prunescope.measures.intervals import t_interval
 from prunescope.report import figures
 from prunescope.report.explanation_results import LIKENESS, OF_PROXY, Stage, name_method, only, stages
 from prunescope.report.figures import Measure
 from prunescope.report.formats import name_target, shorten
-from prunescope.report.results import Results, over_seeds, targets_of
 from prunescope.report.theme import INK, QUIET, WIDTH, looks
 
 Style = Literal["--"] | tuple[float, Sequence[float]]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from prunescope.analysis.results import Network, Results, records
 from prunescope.report.blocks import Gallery, Picture, Tile
 from prunescope.report.explanation_results import name_method
 from prunescope.report.formats import name_target, percent, shorten, signed
-from prunescope.report.results import Network, Results, records
 
 WHY = {  # an image is shown: how its grid is called
     "class": "One image of each class",

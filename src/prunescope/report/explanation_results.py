@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from prunescope.analysis.results import Results
 from prunescope.measures.intervals import mean_interval
-from prunescope.report.results import Results
 
 LIKENESS = ("spearman", "ssim", "iou")
 SCORED = (

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from prunescope.analysis.results import Estimate, Network, Results, over_seeds, records
 from prunescope.report.blocks import Cell, Table, number_cell, table_of
 from prunescope.report.explanation_results import name_method, only
 from prunescope.report.explanation_words import signed_3
 from prunescope.report.formats import NO_VALUE, interval, percent, times
-from prunescope.report.results import Estimate, Network, Results, over_seeds, records
 from prunescope.report.units import network_cells
 
 RATIOS = {"compression_prunable": "CR, prunable", "compression_all": "CR, all"}

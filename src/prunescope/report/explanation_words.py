@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from prunescope.analysis.results import Estimate, Network, Results, over_seeds, records
 from prunescope.report.explanation_results import name_method, only
 from prunescope.report.formats import count, decimal, listing, name_target, percent, points, signed
-from prunescope.report.results import Estimate, Network, Results, over_seeds, records
 
 TARGETS = {
     "dense": "the class that the dense network of the same seed names",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from prunescope.analysis.results import Results
 from prunescope.report import explanation_figures as drawn
 from prunescope.report import explanation_words as words
 from prunescope.report.blocks import Fact, Plot, Section
@@ -14,7 +15,6 @@ from prunescope.report.explanation_grids import grids
 from prunescope.report.explanation_results import OF_PROXY, methods_of, name_method, with_explanations
 from prunescope.report.explanation_tables import tables
 from prunescope.report.formats import listing, percent
-from prunescope.report.results import Results
 
 MOST_FINDINGS = 3  # sentences of one kind; the tables have all numbers
 BASELINES = {

@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
+from prunescope.analysis.results import Estimate, Results, over_seeds
 from prunescope.report.formats import short_percent, shorten
-from prunescope.report.results import Estimate, Results, over_seeds
 from prunescope.report.theme import INK, QUIET, WIDTH, Look, looks
 
 DODGE = 2.5  # points between the intervals of neighbouring series at one rate

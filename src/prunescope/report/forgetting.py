@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from prunescope.analysis.results import Results
 from prunescope.report import forgetting_figures
 from prunescope.report.blocks import Cell, Fact, Plot, Section, Table, change_cell, table_of
 from prunescope.report.figures import Measure
@@ -14,7 +15,6 @@ from prunescope.report.forgetting_words import in_words, what_it_is, what_seeds_
 from prunescope.report.forgotten_images import galleries
 from prunescope.report.formats import interval, listing, percent
 from prunescope.report.prunings import MOST_SERIES, Pruning, by_series, over_what, prunings
-from prunescope.report.results import Results
 
 AGREEMENT = Measure("agreement", "Agreement with dense", True)
 EXEMPLARS = Measure("exemplars", "Exemplars", True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from prunescope.analysis.results import Results, records
 from prunescope.report import forgetting_figures
 from prunescope.report.blocks import Cell, Fact, Plot, Table, change_cell, number_cell
 from prunescope.report.formats import listing, p_value, percent, whole
 from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn, over_what
-from prunescope.report.results import Results, records
 from prunescope.report.theme import looks
 
 MOST_CLASSES = 40  # that a figure or a table shows; of more, it shows the `FEW_CLASSES` of largest change

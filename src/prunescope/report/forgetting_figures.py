@@ -16,11 +16,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
+from prunescope.analysis.results import Estimate, Results, records
 from prunescope.report import figures
 from prunescope.report.figures import Measure
 from prunescope.report.formats import shorten
 from prunescope.report.prunings import Pruning
-from prunescope.report.results import Estimate, Results, records
 from prunescope.report.theme import INK, QUIET, WIDTH, Look, looks
 
 POINTS = FuncFormatter(lambda value, _: f"{100 * value:+g}".replace("-", "−") if round(value, 9) else "0")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from prunescope.analysis.results import Results, records
 from prunescope.images.attributes import NOT_KNOWN
 from prunescope.report import forgetting_figures
 from prunescope.report.blocks import Cell, Plot, Table, change_cell, number_cell
 from prunescope.report.figures import Measure
 from prunescope.report.formats import count, listing, p_value, percent, points, signed, whole
 from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn, over_what
-from prunescope.report.results import Results, records
 
 MOST_GROUPS = 40  # that a figure shows
 FEWEST = 10  # images of a group that is drawn, or named as an extreme

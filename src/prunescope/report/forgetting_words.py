@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
+from prunescope.analysis.results import Results
 from prunescope.measures.forgetting_classes import ONE_SAMPLE
 from prunescope.report.blocks import Fact
 from prunescope.report.forgetting_classes import classes_in_words
 from prunescope.report.forgetting_groups import attributes_in_words
 from prunescope.report.formats import interval, listing, percent, points, points_interval
 from prunescope.report.prunings import MOST_SERIES, Pruning, by_series
-from prunescope.report.results import Results
 
 FEW_SEEDS = 30  # Hooker et al. (2019) trained so many networks of each kind
 

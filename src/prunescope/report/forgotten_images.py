@@ -6,10 +6,10 @@ from collections import Counter
 
 import pandas as pd
 
+from prunescope.analysis.results import Results, are_one, records
 from prunescope.measures.forgetting_gallery import gallery_images
 from prunescope.report.blocks import Gallery, Picture, Tile
 from prunescope.report.prunings import Pruning, by_series, drawn
-from prunescope.report.results import Results, are_one, records
 
 MEASURE = "forgetting"  # whose thumbnails these are
 DENSE = ("", "", "dense")  # series, target and stage of the dense networks

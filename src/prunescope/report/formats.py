@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from prunescope.analysis.results import is_rate
+
 NO_VALUE = "–"
 SPACE = "\u00a0"  # keeps a number and its unit on one line
 LONGEST_NAME = 30  # characters of a name on an axis
@@ -105,11 +107,6 @@ def whole(number: float) -> str:
 def count(number: int, noun: str) -> str:
     """Write 1 seed, 3 seeds."""
     return f"{number:,}{SPACE}{noun}{'' if number == 1 or noun == 'series' else 's'}"
-
-
-def is_rate(target: str) -> bool:
-    """Whether a target is a rate, rather than a budget or a factor of what each layer tolerates."""
-    return re.fullmatch(r"[0-9.]+(e-[0-9]+)?", target) is not None
 
 
 def name_target(target: str, rate: float) -> str:

@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
+from prunescope.analysis.results import Results, targets_of
 from prunescope.report.formats import name_target, short_percent, shorten
-from prunescope.report.results import Results, targets_of
 from prunescope.report.theme import FAINT, INK, WIDTH
 
 LEFT_COLOURS = "YlGnBu"  # light is little

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from prunescope.analysis.results import Network, Results
 from prunescope.report.blocks import Cell, number_cell
 from prunescope.report.formats import NO_VALUE, name_target, percent
-from prunescope.report.results import Network, Results
 
 
 def name_cells(network: Network, results: Results) -> dict[str, Cell]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import jinja2
 import matplotlib
 from markupsafe import Markup
 
+from prunescope.analysis.results import read_results
 from prunescope.errors import describe_os_error
 from prunescope.report.blocks import Gallery, Plot, Section
-from prunescope.report.results import Results, read_results
 from prunescope.report.sections import SECTIONS
 from prunescope.report.theme import RC
 
@@ -35,6 +36,23 @@ class SavedPlot:
     svg: Markup
 
 
+@dataclass(frozen=True)
+class Page:
+    """What a page says above its sections.
+
+    Attributes:
+        kind: what it is a page of: "Pruning study".
+        name: what its folder or file is called, where that differs from the title.
+        finished: the day.
+    """
+
+    kind: str
+    title: str
+    name: str
+    description: str = ""
+    finished: str = ""
+
+
 def write_report(folder: Path) -> Path:
     """Write `report/index.html` and the files beside it into a study's folder; same tables, same bytes.
 
@@ -42,30 +60,52 @@ def write_report(folder: Path) -> Path:
         PrunescopeError: a table or `study.json` is missing or damaged, or the report cannot be written.
     """
     results = read_results(folder)
+    study = results.study
+    name = study.get("study") or folder.name
+    page = Page(
+        kind="Pruning study",
+        title=study.get("title") or name,
+        name=name,
+        description=study.get("description") or "",
+        finished=str(study.get("finished") or "")[:10],
+    )
+    return write_page(
+        folder, page, lambda: [made for make in SECTIONS if (made := make(results)) is not None]
+    )
+
+
+def write_page(folder: Path, page: Page, make_sections: Callable[[], Sequence[Section]]) -> Path:
+    """Write `report/index.html` and the files beside it into a folder, in the place of what was there.
+
+    Args:
+        make_sections: called while figures take this project's looks.
+
+    Raises:
+        PrunescopeError: the page cannot be written; what was there stays.
+    """
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as temporary:
             new = Path(temporary) / "report"
-            _write(results, new, folder.name)
+            _write(new, page, make_sections)
             _replace(folder / "report", new, Path(temporary) / "previous")
     except OSError as error:
         raise describe_os_error(error, f"writing the report in {folder}") from error
     return folder / "report" / "index.html"
 
 
-def _write(results: Results, folder: Path, name: str) -> None:
+def _write(folder: Path, page: Page, make_sections: Callable[[], Sequence[Section]]) -> None:
     (folder / "figures").mkdir(parents=True)
     with matplotlib.rc_context(RC), warnings.catch_warnings():
         # The page shows any script; a PDF shows a box for a letter that the font lacks.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
-        sections = [section for make in SECTIONS if (section := make(results)) is not None]
+        sections = make_sections()
         saved = {plot.name: _save(plot, folder / "figures") for section in sections for plot in section.plots}
     for section in sections:
         if section.browser is not None:
             section.browser.write(folder)
         for gallery in section.galleries:
             _write_pictures(gallery, folder)
-    page = _render(results, sections, saved, name)
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    (folder / "index.html").write_text(_render(page, sections, saved), encoding="utf-8")
 
 
 def _write_pictures(gallery: Gallery, folder: Path) -> None:
@@ -75,7 +115,7 @@ def _write_pictures(gallery: Gallery, folder: Path) -> None:
         path.write_bytes(picture.jpeg)
 
 
-def _render(results: Results, sections: list[Section], saved: dict[str, SavedPlot], name: str) -> str:
+def _render(page: Page, sections: Sequence[Section], saved: dict[str, SavedPlot]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -83,16 +123,8 @@ def _render(results: Results, sections: list[Section], saved: dict[str, SavedPlo
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    study = results.study
-    return environment.get_template("template.html.jinja").render(
-        title=study.get("title") or study.get("study") or name,
-        study=study.get("study") or name,
-        description=study.get("description") or "",
-        finished=str(study.get("finished") or "")[:10],  # the day
-        sections=sections,
-        saved=saved,
-        formats=FORMATS,
-    )
+    template = environment.get_template("template.html.jinja")
+    return template.render(page=page, sections=sections, saved=saved, formats=FORMATS)
 
 
 def _save(plot: Plot, folder: Path) -> SavedPlot:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from prunescope.analysis.results import Results, records, targets_of
 from prunescope.report.blocks import Cell, Fact, Section, Table, table_of
 from prunescope.report.formats import NO_VALUE, count, listing, name_target
-from prunescope.report.results import Results, records, targets_of
 from prunescope.report.theme import series_of
 
 MOST_TARGETS = 8  # of a series that are listed; of more, how many and the first and last

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from prunescope.analysis.results import Results, is_rate, records
+from prunescope.analysis.tables import ALIKE
 from prunescope.report.blocks import Cell
-from prunescope.report.formats import is_rate, name_target
-from prunescope.report.results import Results, records
-from prunescope.report.tables import ALIKE
+from prunescope.report.formats import name_target
 from prunescope.report.units import network_cells
 
 MOST_DRAWN = 4  # targets of one series in a figure

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from prunescope.analysis.results import Estimate, Results, over_seeds, targets_of
 from prunescope.report import figures
 from prunescope.report.blocks import Cell, Plot, Section, Table, number_cell, table_of
 from prunescope.report.formats import (
@@ -27,7 +28,6 @@ from prunescope.report.formats import (
     points,
     shorten,
 )
-from prunescope.report.results import Estimate, Results, over_seeds, targets_of
 from prunescope.report.theme import INK, QUIET, WIDTH, looks
 
 ALIKE = ["granularity", "scope", "norm", "hold", "schedule", "retraining", "control"]  # in all but the score

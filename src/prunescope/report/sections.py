@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from prunescope.analysis.results import METRICS, Network, Results, records, targets_of
 from prunescope.report import figures, heat_maps
 from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, table_of
 from prunescope.report.cards import cards
@@ -30,7 +31,6 @@ from prunescope.report.formats import (
 )
 from prunescope.report.network_cells import name_cells
 from prunescope.report.provenance import method, reproduce, steps
-from prunescope.report.results import METRICS, Network, Results, records, targets_of
 from prunescope.report.scores_compared import scores_compared
 from prunescope.report.sensitivity import sensitivity
 from prunescope.report.speed import speed

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from prunescope.analysis.results import Results
 from prunescope.report import heat_maps
 from prunescope.report.blocks import Cell, Plot, Section, Table, number_cell
 from prunescope.report.formats import NO_VALUE, count, listing, percent, short_percent, shorten, whole
-from prunescope.report.results import Results
 from prunescope.report.theme import INK
 
 NAMED = 3  # layers that the text names at either end

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from prunescope.analysis.results import Results
 from prunescope.report import speed_figures
 from prunescope.report.blocks import Fact, Plot, Section
 from prunescope.report.formats import count, listing, speedup
-from prunescope.report.results import Results
 from prunescope.report.speed_findings import (
     factor,
     findings,

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from prunescope.analysis.results import Estimate, Results, over_seeds
 from prunescope.report import figures
 from prunescope.report.formats import name_target
 from prunescope.report.placed_labels import Point, place_labels
-from prunescope.report.results import Estimate, Results, over_seeds
 from prunescope.report.speed_findings import name_of
 from prunescope.report.speed_times import Times
 from prunescope.report.theme import INK, QUIET, WIDTH, looks

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from prunescope.analysis.results import targets_of
 from prunescope.report.formats import count, listing, milliseconds, name_target, points, speedup
-from prunescope.report.results import targets_of
 from prunescope.report.speed_times import Gain, Times, best_compact, compact_of, fastest_that_keeps
 from prunescope.report.speed_words import NOTICED, RUNTIME_NAMES
 

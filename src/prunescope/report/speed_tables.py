@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from prunescope.analysis.results import Network, Results, records
 from prunescope.report.blocks import Cell, Table, number_cell, table_of
 from prunescope.report.formats import NO_VALUE, milliseconds, per_second, percent, points, quantity, speedup
 from prunescope.report.network_cells import name_cells
-from prunescope.report.results import Network, Results, records
 from prunescope.report.speed_findings import factor, name_of, network_of, within
 from prunescope.report.speed_times import Gain, Times, best_compact, compact_of, fastest_that_keeps
 

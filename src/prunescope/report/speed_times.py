@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from prunescope.analysis.results import Results, over_seeds
 from prunescope.measures.intervals import mean_interval
-from prunescope.report.results import Results, over_seeds
 from prunescope.report.speed_words import NOTICED, bought
 
 KEEPS = 0.01  # of top-1: a network that loses no more than this is said to keep its accuracy

@@ -6,18 +6,17 @@ import math
 
 import pandas as pd
 
+from prunescope.analysis.results import Network, Results, is_rate, over_seeds, records, targets_of
 from prunescope.report.blocks import Cell, Fact, Section, Table, number_cell
 from prunescope.report.formats import (
     count,
     interval,
-    is_rate,
     listing,
     name_target,
     percent,
     points,
     quantity,
 )
-from prunescope.report.results import Network, Results, over_seeds, records, targets_of
 from prunescope.report.speed_findings import in_short
 from prunescope.report.speed_times import times_of
 

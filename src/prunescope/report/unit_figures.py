@@ -15,10 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from prunescope.analysis.results import Results, targets_of
 from prunescope.report import figures, heat_maps
 from prunescope.report.figures import Measure
 from prunescope.report.formats import decimal, name_target, short_percent, shorten
-from prunescope.report.results import Results, targets_of
 from prunescope.report.theme import INK, QUIET, WIDTH, looks
 
 PUBLISHED = Measure("mis_published", "As published: dead units scored", False)

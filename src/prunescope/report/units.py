@@ -6,11 +6,11 @@ import math
 
 import pandas as pd
 
+from prunescope.analysis.results import Network, Results, records
 from prunescope.report import unit_figures
 from prunescope.report.blocks import Cell, Fact, Plot, Section, Table, number_cell, table_of
 from prunescope.report.formats import NO_VALUE, count, decimal, listing, percent, signed, whole
 from prunescope.report.network_cells import name_cells
-from prunescope.report.results import Network, Results, records
 
 
 def units(results: Results) -> Section | None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from prunescope.analysis.results import Estimate, Results, over_seeds, records
 from prunescope.report import figures
 from prunescope.report.blocks import Cell, Plot, Section, Table, number_cell, table_of
 from prunescope.report.figures import Measure
@@ -27,7 +28,6 @@ from prunescope.report.formats import (
     shorten,
 )
 from prunescope.report.network_cells import name_cells
-from prunescope.report.results import Estimate, Results, over_seeds, records
 from prunescope.report.theme import INK, WIDTH, Look, looks, series_of
 
 DEEP = 0.895  # of the weights gone: 90 %, as rounding leaves it

@@ -15,11 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from prunescope.analysis.results import records
 from prunescope.errors import describe_os_error
 from prunescope.images.source import ImageSet
 from prunescope.measures.explanations import ExplanationsSettings
 from prunescope.networks.preprocess import Preprocess
-from prunescope.report.results import records
 from prunescope.study.explanation_pictures import MapsOf, draw_explained, pictures_of
 
 FOLDER, LIST, ORIGINALS = "stimuli", "stimuli.csv", "images"

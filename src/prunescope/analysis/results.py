@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from prunescope.analysis.tables import read_tables
 from prunescope.errors import PrunescopeError, describe_os_error
 from prunescope.measures.intervals import t_interval
-from prunescope.report.formats import is_rate
-from prunescope.report.tables import read_tables
 
 METRICS = (
     "top1", "top5", "cross_entropy", "calibration_error",
@@ -210,6 +210,11 @@ def read_results(folder: Path) -> Results:
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table."""
     return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
+
+
+def is_rate(target: str) -> bool:
+    """Whether a target is a rate, rather than a budget or a factor of what each layer tolerates."""
+    return re.fullmatch(r"[0-9.]+(e-[0-9]+)?", target) is not None
 
 
 def targets_of(networks: pd.DataFrame) -> dict[str, float]:
