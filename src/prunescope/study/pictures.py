@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,13 @@ def write_pictures(
     data: Path | None,
 ) -> None:
     """Write what the report of a study shows into `pictures/` of its folder, and stimuli beside it if asked for."""
-    _write_thumbnails(folder, tables, plan, test, data)
+
+    def images_of(measure: str) -> ImageSet:
+        pictures = all_measures()[measure].pictures
+        assert pictures is not None  # of what the report shows
+        return pictures(plan.measured[measure], test, data)
+
+    write_thumbnails(folder, shown_images(tables), images_of, plan.preprocess)
     maps = {
         network: step
         for network, steps in plan.measures.items()
@@ -79,20 +85,27 @@ def shown_images(tables: Mapping[str, pd.DataFrame]) -> dict[str, set[str]]:
     return shown
 
 
-def _write_thumbnails(
-    folder: Path, tables: Mapping[str, pd.DataFrame], plan: Plan, test: ImageSet, data: Path | None
+def write_thumbnails(
+    folder: Path,
+    shown: Mapping[str, set[str]],
+    images_of: Callable[[str], ImageSet],
+    preprocess: Preprocess,
 ) -> None:
-    """Write one thumbnail of every image that is shown."""
-    shown = shown_images(tables)
+    """Write one thumbnail of every image that is shown into `pictures/thumbnails.parquet`; if none is, old ones go.
+
+    Args:
+        shown: by measure, the names of images.
+        images_of: from a measure to the images that it names.
+        preprocess: what the network sees of an image.
+    """
     path = folder / FILE
     if not shown:
         path.unlink(missing_ok=True)
         return
     rows = []
     for measure, names in shown.items():
-        if names and (images_of := all_measures()[measure].pictures):
-            images = images_of(plan.measured[measure], test, data)
-            rows += [(measure, *found) for found in thumbnails(images, names, plan.preprocess)]
+        if names:
+            rows += [(measure, *found) for found in thumbnails(images_of(measure), names, preprocess)]
     path.parent.mkdir(exist_ok=True)
     draft = path.with_name(f".{path.name}")
     pd.DataFrame(rows, columns=["measure", "image", "jpeg"]).to_parquet(draft, index=False)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
-import shlex
-import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.study.circumstances import command, machine, versions
 from prunescope.study.document import Document, apply_overrides, located, read_document, validate
 from prunescope.study.execute import Execution, Outcome, Watcher
 from prunescope.study.images import StudyImages
@@ -144,32 +141,23 @@ def _describe(
         "description": settings.description,
         **decisive,
         "images": {**images.counts, "classes": len(images.test.classes), "source": settings.images.test},
-        "machine": {
-            **place,
-            "processor": platform.processor() or platform.machine(),
-            "system": platform.system(),
-        },
+        "machine": machine(place),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["prunescope", *(shlex.quote(word) for word in sys.argv[1:])])
-        if Path(sys.argv[0]).name == "prunescope"
-        else "",
+        "command": command(),
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
 def _decisive(settings: StudySettings, plan: Plan, outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """Return what the tables and the report of a study depend on."""
-    packages = ["prunescope", "torch", "torchvision", "numpy"]
-    if "explanations" in plan.measured:
-        packages.append("captum")
-    versions = {name: version(name) for name in packages}
+    more = ("captum",) if "explanations" in plan.measured else ()
     done = sorted(outcome.step.id for outcome in outcomes if outcome.status == "done")
     return {
         "steps": hashlib.blake2b("\n".join(done).encode(), digest_size=16).hexdigest(),
         "settings": settings.model_dump(mode="json", by_alias=True),
         "compared": plan.compared,
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": versions(*more),
     }
 
 

@@ -50,14 +50,14 @@ def gather_tables(
                 if file.stem in MEASURE_COLUMN:
                     table["measure"] = measured
                 parts.setdefault(file.stem, {}).setdefault(measured, []).append(table)
-    tables = {name: _joined(name, frames) for name, frames in parts.items()}
+    tables = {name: joined(name, frames) for name, frames in parts.items()}
     stops = [{**stop.columns, "rate": _rate_of(stop, store)} for stop in plan.stops if stop.step.id in done]
     networks = pd.DataFrame(stops, columns=list(STOP_COLUMNS))
     if (sensitivity := _sensitivity(plan, store, done)) is not None:
         tables["sensitivity"] = sensitivity
     if (curves := _curves(plan, store, done)) is not None:
         tables["curves"] = curves
-    tables["networks"] = _with_what_is_left(networks, tables.get("scores"))
+    tables["networks"] = with_what_is_left(networks, tables.get("scores"))
     _compare(tables, plan, test, data)
     tables["steps"] = pd.DataFrame(
         [
@@ -130,7 +130,7 @@ def _curves(plan: Plan, store: Store, done: set[str]) -> pd.DataFrame | None:
     return pd.concat(parts, ignore_index=True) if parts else None
 
 
-def _joined(name: str, by_measure: dict[str, list[pd.DataFrame]]) -> pd.DataFrame:
+def joined(name: str, by_measure: dict[str, list[pd.DataFrame]]) -> pd.DataFrame:
     """Return one table from those of all networks; measures of the same units stand side by side."""
     tables = [pd.concat(frames, ignore_index=True) for frames in by_measure.values()]
     if name != "units":
@@ -149,7 +149,7 @@ def _compare(tables: dict[str, pd.DataFrame], plan: Plan, test: ImageSet, data: 
             tables[table] = pd.concat(found, ignore_index=True)
 
 
-def _with_what_is_left(networks: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
+def with_what_is_left(networks: pd.DataFrame, scores: pd.DataFrame | None) -> pd.DataFrame:
     """Add what `size` found: zeros and unreachable after pruning and after retraining, and whether zeros held."""
     pruned, retrained = networks["stage"] == "pruned", networks["stage"] == "retrained"
     later = retrained & (networks["schedule"] != "gradual")  # which prunes while it trains
