@@ -27,7 +27,7 @@ def images_for(
     import numpy as np
 
     from prunescope.images.cache import cached
-    from prunescope.images.source import open_images
+    from prunescope.images.source import open_images, require_labels
     from prunescope.images.split import limited
     from prunescope.networks.network import preprocess_of
     from prunescope.training.calibration import draw
@@ -41,6 +41,7 @@ def images_for(
     if source is None:
         return {}
     images = open_images(source, "train", data)
+    require_labels(images, f"--by {score.name}")
     if count > len(images):
         raise PrunescopeError(
             f"--calibration {count}: {source} has {len(images)} images, so ask for at most {len(images)}"

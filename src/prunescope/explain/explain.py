@@ -16,7 +16,7 @@ from prunescope.explain.attribution import Attributor
 from prunescope.explain.maps import Maps
 from prunescope.images.batches import Batches
 from prunescope.images.cache import cached
-from prunescope.images.source import ImageSet, open_images
+from prunescope.images.source import ImageSet, open_images, require_labels
 from prunescope.images.split import limited
 from prunescope.networks.network import device_of, preprocess_of
 from prunescope.training.evaluation import LabelledPixels
@@ -86,6 +86,8 @@ def attribute(
         if isinstance(images, str)
         else images
     )
+    if target == "label":
+        require_labels(opened, "target 'label'")
     opened = limited(opened, limit, seed)
     preprocess = preprocess_of(network)
     pixels = cached(opened, preprocess.resize, preprocess.interpolation)

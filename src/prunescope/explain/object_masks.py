@@ -130,9 +130,11 @@ Sized = tuple[NDArray[np.bool_], tuple[int, int]]
 def _known_by_source(test: ImageSet, indices: Iterable[int]) -> dict[int, Sized]:
     """Return the objects that the source of the images knows, by index."""
     found: dict[int, Sized] = {}
+    if test.masks is None or not test.labelled:
+        return found
     for index in indices:
         name = test.classes[test.labels[index]]
-        if test.masks is None or name not in CONCEPTS[CATEGORY]:
+        if name not in CONCEPTS[CATEGORY]:
             continue
         mask = test.masks(index).get(CATEGORY)
         if mask is not None:

@@ -1,4 +1,6 @@
-"""Images in folders: a subfolder a class (`folder:PATH`), or files named `<class>_<rest>` (`flat:PATH`)."""
+"""Images in folders: a subfolder a class (`folder:PATH`), files named `<class>_<rest>` (`flat:PATH`), or any files,
+without labels (`unlabelled:PATH`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -60,7 +63,7 @@ def open_flat(argument: str, role: Role, data: Path | None) -> ImageSet:
     with _folder(argument, data) as root:
         names = sorted(path.name for path in root.iterdir() if _is_image(path.name) and path.is_file())
         if not names:
-            raise PrunescopeError(f"{root} has no images (files that end in {', '.join(sorted(EXTENSIONS))})")
+            raise _no_images(root)
         nameless = [name for name in names if name.find("_") < 1]
         if nameless:
             raise PrunescopeError(
@@ -68,6 +71,42 @@ def open_flat(argument: str, role: Role, data: Path | None) -> ImageSet:
                 f"({len(nameless)} of {len(names)} without a class); rename or remove them"
             )
         return _labelled(f"flat:{argument}", root, sorted((name[: name.index("_")], name) for name in names))
+
+
+@SOURCES.register("unlabelled")
+def open_unlabelled(argument: str, role: Role, data: Path | None) -> ImageSet:
+    """Open all images below a folder, whatever they show: they have no classes, and -1 for a label.
+
+    Raises:
+        PrunescopeError: no such folder, no images, or no permission.
+    """
+    with _folder(argument, data) as root:
+        names = sorted(_images_below(root, root))
+        if not names:
+            raise _no_images(root)
+        return _opened(f"unlabelled:{argument}", root, (), [-1] * len(names), names)
+
+
+def scheme_for(argument: str, data: Path | None) -> Literal["folder", "unlabelled"]:
+    """Say how a folder of which nothing else is said is to be opened: with a class a subfolder, if any has images.
+
+    Raises:
+        PrunescopeError: no such folder, one with images both beside and in subfolders, or no permission.
+    """
+    with _folder(argument, data) as root:
+        entries = sorted(path for path in root.iterdir() if not _hidden(path.name))
+        loose = [path.name for path in entries if _is_image(path.name) and path.is_file()]
+        classes = [
+            path.name
+            for path in entries
+            if path.is_dir() and next(_images_below(path, root), None) is not None
+        ]
+        if loose and classes:
+            raise PrunescopeError(
+                f"{root} has images ({loose[0]}) beside subfolders of images ({classes[0]}): write "
+                f"'folder:{argument}' if the subfolders are classes, else 'unlabelled:{argument}'"
+            )
+        return "folder" if classes else "unlabelled"
 
 
 @contextmanager
@@ -97,6 +136,10 @@ def _images_below(folder: Path, root: Path) -> Iterator[str]:
         yield from ((here / name).relative_to(root).as_posix() for name in files if _is_image(name))
 
 
+def _no_images(root: Path) -> PrunescopeError:
+    return PrunescopeError(f"{root} has no images (files that end in {', '.join(sorted(EXTENSIONS))})")
+
+
 def _raise(error: OSError) -> None:
     raise error
 
@@ -113,13 +156,17 @@ def _labelled(source: str, root: Path, files: Sequence[tuple[str, str]]) -> Imag
     """Return the set of the given (class, path relative to `root`), in that order."""
     classes = tuple(sorted({own for own, _ in files}))
     number = {name: index for index, name in enumerate(classes)}
-    labels = np.array([number[own] for own, _ in files], dtype=np.int64)
-    names = tuple(name for _, name in files)
+    return _opened(source, root, classes, [number[own] for own, _ in files], [name for _, name in files])
+
+
+def _opened(
+    source: str, root: Path, classes: tuple[str, ...], labels: Sequence[int], names: Sequence[str]
+) -> ImageSet:
     return ImageSet(
         source=source,
         classes=classes,
-        labels=labels,
-        names=names,
-        fingerprint=fingerprint(classes, labels.tolist(), names, file_digests(root, names)),
+        labels=np.array(labels, dtype=np.int64),
+        names=tuple(names),
+        fingerprint=fingerprint(classes, labels, names, file_digests(root, names)),
         decode=lambda index: read_image(root / names[index]),
     )

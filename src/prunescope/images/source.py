@@ -1,4 +1,4 @@
-"""Labelled images, whatever their source: `folder:PATH`, `flat:PATH`, `scenes`, `torchvision:CIFAR10`."""
+"""Images, whatever their source: `folder:PATH`, `flat:PATH`, `unlabelled:PATH`, `scenes`, `torchvision:CIFAR10`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Attributes = Callable[[int], Mapping[str, str | float]]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images by index. Nothing is decoded until it is asked for.
+    """Images by index. Nothing is decoded until it is asked for.
 
     Attributes:
-        classes: the names of the classes; their order is the order of the network's outputs.
-        labels: (images,) int64, index into `classes`.
+        classes: the names of the classes; their order is the order of the network's outputs. Empty if not known.
+        labels: (images,) int64, index into `classes`; without classes they mean nothing, and are -1 or 0.
         names: the identity of each image, stable across machines (for a folder: its relative path).
         fingerprint: hexadecimal hash of all that the images are: contents, names, labels, classes.
         decode: index to pixels (height, width, 3), uint8 RGB.
@@ -47,6 +47,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the classes of the images are known."""
+        return bool(self.classes)
 
     def subset(self, indices: NDArray[np.int64]) -> ImageSet:
         """Return the images at `indices`, in that order, with a fingerprint of their own."""
@@ -70,13 +75,14 @@ SOURCES: Registry[OpenSource] = Registry("image source")
 _HOMES = {
     "folder": "prunescope.images.folder",
     "flat": "prunescope.images.folder",
+    "unlabelled": "prunescope.images.folder",
     "scenes": "prunescope.images.scenes",
     "torchvision": "prunescope.images.torchvision_sets",
 }
 
 
 def open_images(source: str, role: Role = "test", data: Path | None = None) -> ImageSet:
-    """Open labelled images.
+    """Open images.
 
     Args:
         source: `scheme:argument`, for example `folder:imagenette/train`, `scenes`, `torchvision:CIFAR10`.
@@ -89,9 +95,30 @@ def open_images(source: str, role: Role = "test", data: Path | None = None) -> I
     scheme, _, argument = source.partition(":")
     if scheme in _HOMES:
         importlib.import_module(_HOMES[scheme])
-    elif scheme not in SOURCES:
+    if not is_scheme(scheme):
         raise PrunescopeError(_unknown(source, scheme))
     return SOURCES[scheme](argument, role, data)
+
+
+def is_scheme(name: str) -> bool:
+    """Say whether `name` is what comes before the colon of a source of images."""
+    return name in _HOMES or name in SOURCES
+
+
+def require_labels(images: ImageSet, what: str) -> None:
+    """Refuse images without labels.
+
+    Args:
+        what: needs the labels; begins a sentence.
+
+    Raises:
+        PrunescopeError: they have none.
+    """
+    if not images.labelled:
+        raise PrunescopeError(
+            f"{what} needs images whose classes are known, and {images.source} has no labels: give 'folder:PATH' with "
+            "one subfolder a class, or 'flat:PATH' with files named <class>_<rest>"
+        )
 
 
 def _unknown(source: str, scheme: str) -> str:

@@ -28,6 +28,7 @@ def split(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[Indice
     """
     if not 0 < fraction < 1:
         raise PrunescopeError(f"the share to validate with must lie between 0 and 1, and is {fraction}")
+    labels = _from_zero(labels)
     sizes = np.bincount(labels)
     held_out = np.clip(np.rint(sizes * fraction), 1, np.maximum(sizes - 1, 0))
     validate = _rank_in_class(labels, np.random.default_rng(seed)) < held_out[labels]
@@ -38,7 +39,7 @@ def stratified_limit(labels: NDArray[np.int64], count: int, seed: int) -> Indice
     """Choose at most `count` images, classes as even as can be; a larger count adds to a smaller one's.
 
     Args:
-        labels: (images,) index of the class of each.
+        labels: (images,) index of the class of each; those without one, -1, are a class of their own.
         count: the number of images wanted.
         seed: what the draw depends on, beside the labels.
 
@@ -50,6 +51,7 @@ def stratified_limit(labels: NDArray[np.int64], count: int, seed: int) -> Indice
     """
     if count < 1:
         raise PrunescopeError(f"the number of images must be at least 1, and is {count}")
+    labels = _from_zero(labels)
     rng = np.random.default_rng(seed)
     rank = _rank_in_class(labels, rng)
     turn = rng.permutation(labels.max(initial=0) + 1)[labels]  # which class comes first in each round
@@ -61,6 +63,11 @@ def limited(images: ImageSet, limit: int | None, seed: int) -> ImageSet:
     if limit is None or limit >= len(images):
         return images
     return images.subset(stratified_limit(images.labels, limit, seed))
+
+
+def _from_zero(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Make a class of its own of images without a label, -1."""
+    return labels - min(int(labels.min(initial=0)), 0)
 
 
 def _rank_in_class(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -33,23 +35,51 @@ def measure_accuracy(subject: Subject, settings: AccuracySettings) -> Tables:
         precision=settings.precision,
         on_step=subject.progress,
     )
+    names = [subject.test.names[i] for i in subject.images.indices]
+    return accuracy_tables(logits, subject.images.targets, names, subject.test.classes, settings.bins)
+
+
+def accuracy_tables(
+    logits: torch.Tensor, labels: torch.Tensor, names: Sequence[str], classes: Sequence[str], bins: int = 15
+) -> Tables:
+    """Return the tables `scores`, `classes` and `images` of what a network says of labelled images.
+
+    Args:
+        logits: (images, classes).
+        labels: (images,) int64, index of the class.
+        names: of the images.
+        classes: their names by index.
+        bins: of the calibration error.
+
+    Raises:
+        PrunescopeError: a logit is NaN or infinite.
+    """
+    images = said_of(logits, labels, names)
+    correct = images["prediction"].to_numpy() == labels.numpy()
+    return {
+        "scores": _scores(logits, labels, bins),
+        "classes": _classes(correct, labels.numpy(), classes),
+        "images": images,
+    }
+
+
+def said_of(logits: torch.Tensor, labels: torch.Tensor, names: Sequence[str]) -> pd.DataFrame:
+    """Return what a network calls each image and how sure it is of that: the table `images`.
+
+    Raises:
+        PrunescopeError: a logit is NaN or infinite.
+    """
     if not torch.isfinite(logits).all():
         raise PrunescopeError("the network's logits hold NaN or infinite values: its weights are damaged")
-    labels = subject.images.targets
     confidence, prediction = logits.softmax(1).max(1)
-    correct = prediction == labels
-    return {
-        "scores": _scores(logits, labels, settings.bins),
-        "classes": _classes(correct.numpy(), labels.numpy(), subject.test.classes),
-        "images": pd.DataFrame(
-            {
-                "image": [subject.test.names[i] for i in subject.images.indices],
-                "label": labels.numpy(),
-                "prediction": prediction.numpy(),
-                "confidence": confidence.numpy(),
-            }
-        ),
-    }
+    return pd.DataFrame(
+        {
+            "image": list(names),
+            "label": labels.numpy(),
+            "prediction": prediction.numpy(),
+            "confidence": confidence.numpy(),
+        }
+    )
 
 
 def _scores(logits: torch.Tensor, labels: torch.Tensor, bins: int) -> pd.DataFrame:
@@ -84,7 +114,7 @@ def calibration_error(confidence: NDArray[np.floating], correct: NDArray[np.bool
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def _classes(correct: NDArray[np.bool_], labels: NDArray[np.int64], classes: tuple[str, ...]) -> pd.DataFrame:
+def _classes(correct: NDArray[np.bool_], labels: NDArray[np.int64], classes: Sequence[str]) -> pd.DataFrame:
     n = np.bincount(labels, minlength=len(classes))
     hits = np.bincount(labels, weights=correct, minlength=len(classes)).astype(int)
     present = np.flatnonzero(n)
@@ -92,7 +122,7 @@ def _classes(correct: NDArray[np.bool_], labels: NDArray[np.int64], classes: tup
     return pd.DataFrame(
         {
             "index": present,
-            "class": [classes[i] for i in present],
+            "class": [classes[i] for i in present.tolist()],
             "n": n[present],
             "top1": hits[present] / n[present],
             "low": [low for low, _ in intervals],

@@ -20,7 +20,7 @@ from prunescope.explain.object_masks import mask_files, masks_fingerprint
 from prunescope.explain.proxy import ProxySettings, open_proxy
 from prunescope.explain.stimuli import Background
 from prunescope.images.cache import cached
-from prunescope.images.source import ImageSet, open_images
+from prunescope.images.source import ImageSet, open_images, require_labels
 from prunescope.measures.chosen_images import Choose, chosen_images
 from prunescope.measures.explaining import Explaining, layer_of
 from prunescope.measures.explanation_scores import explanation_scores
@@ -142,6 +142,7 @@ def explanations(
     chosen = ExplanationsSettings.chosen(methods=(method,), options=options, **settings)
     folder = None if data is None else Path(data)
     opened = open_images(images, "test", folder) if isinstance(images, str) else images
+    _check_labels(chosen, opened)
     if chosen.masks is not None:
         mask_files(opened, resolve(chosen.masks, folder))
     if dense is not None:
@@ -201,12 +202,25 @@ def _choose(
 
 def _inputs(settings: ExplanationsSettings, test: ImageSet, data: Path | None) -> dict[str, Any]:
     """Say which masks and which proxy decide the scores, and check now that both will do."""
+    _check_labels(settings, test)
     found: dict[str, Any] = {}
     if settings.masks is not None:
         found["masks"] = masks_fingerprint(test, settings.masks, data)
     if settings.proxy is not None:
         found["proxy"] = open_proxy(settings.proxy, test.classes, data).identity()
     return found
+
+
+def _check_labels(settings: ExplanationsSettings, test: ImageSet) -> None:
+    """Refuse images without labels for what asks whether a map is of the image's class."""
+    asked = {
+        "target: label": settings.target == "label",
+        "choose: correct": settings.choose == "correct",
+        "masks": settings.masks is not None,
+        "proxy": settings.proxy is not None,
+    }
+    for what in (name for name, given in asked.items() if given):
+        require_labels(test, what)
 
 
 def _check(settings: ExplanationsSettings, network: nn.Module) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from prunescope.errors import PrunescopeError
 from prunescope.images.cache import Pixels, cached
-from prunescope.images.source import ImageSet, open_images, same_classes
+from prunescope.images.source import ImageSet, open_images, require_labels, same_classes
 from prunescope.images.split import Indices, limited, split
 from prunescope.networks.preprocess import Preprocess
 from prunescope.study.document import about
@@ -108,4 +108,6 @@ class StudyImages:
     def _open(
         self, source: str, role: Literal["train", "test"], limit: int | None, data: Path | None
     ) -> ImageSet:
-        return limited(open_images(source, role, data), limit, self.settings.split_seed)
+        images = open_images(source, role, data)
+        require_labels(images, "a study")
+        return limited(images, limit, self.settings.split_seed)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from prunescope.errors import PrunescopeError
 from prunescope.images.batches import Batches
 from prunescope.images.cache import Pixels
 from prunescope.images.split import stratified_limit
@@ -31,7 +32,13 @@ class LabelledPixels:
 
     @property
     def targets(self) -> torch.Tensor:
-        """The labels of the images that take part, (images,) int64."""
+        """The labels of the images that take part, (images,) int64.
+
+        Raises:
+            PrunescopeError: they have none.
+        """
+        if (self.labels[self.indices] < 0).any():
+            raise PrunescopeError("these images have no labels: give labelled ones, as of 'folder:PATH'")
         return torch.from_numpy(self.labels[self.indices])
 
     def drawn(self, count: int, seed: int) -> LabelledPixels:
