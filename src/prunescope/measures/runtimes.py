@@ -19,6 +19,7 @@ from torch import nn
 from prunescope.errors import PrunescopeError
 from prunescope.networks.export import BATCH, IMAGES, export, first_line, require_deploy
 from prunescope.networks.network import device_of, logits_of
+from prunescope.networks.programs import Program
 from prunescope.registry import Registry
 
 Logits = Callable[[], torch.Tensor]  # one forward pass of the batch
@@ -37,6 +38,18 @@ class Candidate:
             path = Path(folder, "network.onnx")
             export(self.network, path)
             return path.read_bytes()
+
+    def prepared(self, runtime: str, images: torch.Tensor, threads: int) -> Logits:
+        """Return the forward pass of a batch in a runtime, as `Runtime.prepare` does.
+
+        Raises:
+            PrunescopeError: the runtime cannot run this network; a program runs in its own alone.
+        """
+        if not isinstance(self.network, Program):
+            return RUNTIMES[runtime].prepare(self, images, threads)
+        if self.network.runtime != runtime:
+            raise PrunescopeError(f"a program of {self.network.format} runs in {self.network.runtime} alone")
+        return self.network.prepared(images, threads)
 
 
 class Runtime(ABC):

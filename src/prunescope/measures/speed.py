@@ -22,6 +22,7 @@ from prunescope.measures.runtimes import RUNTIMES, Logits, computing_with, denor
 from prunescope.measures.stopwatch import Times, interleaved
 from prunescope.measures.variants import Variant, variants_of
 from prunescope.networks.network import evaluating, example_input, logits_of
+from prunescope.networks.programs import Program
 from prunescope.pruning.masks import Mask
 
 TOLERANCE = 1e-3  # by which logits may differ from PyTorch's, of the largest: float32, added in another order
@@ -113,31 +114,52 @@ def _time(
     settings: SpeedSettings,
     progress: Progress,
 ) -> pd.DataFrame:
+    with computing_with(settings.threads), evaluating(network):
+        with torch.enable_grad():  # gradients tell which channels additions and gates tie together
+            variants = variants_of(network, mask, dense, random_images(network, 2, settings.seed))
+        return time_variants(variants, dict.fromkeys(variants, network), settings, progress)
+
+
+def time_variants(
+    variants: Mapping[str, Variant],
+    like: Mapping[str, nn.Module],
+    settings: SpeedSettings,
+    progress: Progress = lambda done, total: None,
+) -> pd.DataFrame:
+    """Time forms of networks, taking turns; return the rows that `speed` returns.
+
+    Args:
+        variants: by name; speed-ups are over the one called "dense".
+        like: by name, the network whose preprocessing tells the size of its images.
+    """
     rows: list[dict[str, Any]] = []
     groups = [(name, batch) for name in settings.runtimes for batch in settings.batches]
     total = len(groups) * settings.rounds
-    with computing_with(settings.threads), evaluating(network):
-        with torch.enable_grad():  # gradients tell which channels additions and gates tie together
-            variants = variants_of(network, mask, dense, _random_images(network, 2, settings.seed))
+    with computing_with(settings.threads), torch.no_grad():
         for number, (name, batch) in enumerate(groups):
-            images = _random_images(network, batch, settings.seed)
+            images = {variant: random_images(like[variant], batch, settings.seed) for variant in variants}
             before = number * settings.rounds
             turns = _Turns(variants, name, images, settings)
             rows += turns.rows(lambda done, before=before: progress(before + done, total))  # type: ignore[misc]
     return pd.DataFrame(rows)
 
 
-def _random_images(network: nn.Module, batch: int, seed: int) -> torch.Tensor:
+def random_images(network: nn.Module, batch: int, seed: int) -> torch.Tensor:
+    """Return random images of a network's own size, (batch, 3, crop, crop), on its device, in its type."""
     shape = (batch, *example_input(network).shape[1:])
     images = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     return images.to(example_input(network))
 
 
 class _Turns:
-    """All variants of a network, in one runtime, at one batch."""
+    """All variants, in one runtime, at one batch."""
 
     def __init__(
-        self, variants: Mapping[str, Variant], name: str, images: torch.Tensor, settings: SpeedSettings
+        self,
+        variants: Mapping[str, Variant],
+        name: str,
+        images: Mapping[str, torch.Tensor],
+        settings: SpeedSettings,
     ) -> None:
         self.variants, self.name, self.runtime = variants, name, RUNTIMES[name]
         self.images, self.settings = images, settings
@@ -171,8 +193,9 @@ class _Turns:
             if form.candidate is None:
                 continue
             try:
-                run = self.runtime.prepare(form.candidate, self.images, self.settings.threads)
-                _refuse_other_logits(run(), logits_of(form.candidate.network(self.images)), self.name)
+                images = self.images[variant]
+                run = form.candidate.prepared(self.name, images, self.settings.threads)
+                _refuse_other_logits(run(), logits_of(form.candidate.network(images)), self.name)
                 passes[variant] = run
             except NoRoomError:  # which says nothing about the network
                 raise
@@ -181,7 +204,7 @@ class _Turns:
         return passes
 
     def _row(self, variant: str, times: Mapping[str, Times]) -> dict[str, Any]:
-        form, batch = self.variants[variant], len(self.images)
+        form, batch = self.variants[variant], len(self.images[variant])
         passes = cpu = ratios = np.array([math.nan])
         if variant in times:
             passes, cpu = times[variant].passes, times[variant].cpu
@@ -189,8 +212,8 @@ class _Turns:
                 ratios = getattr(times["dense"], self.clock) / getattr(times[variant], self.clock)
         low, high = median_interval(ratios)
         peak = math.nan
-        if self.name == "pytorch" and form.candidate is not None:
-            peak = peak_bytes(form.candidate.network, self.images)
+        if self.name == "pytorch" and form.candidate and not isinstance(form.candidate.network, Program):
+            peak = peak_bytes(form.candidate.network, self.images[variant])
         return {
             "runtime": self.name,
             "batch": batch,

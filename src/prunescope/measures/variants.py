@@ -49,11 +49,10 @@ def variants_of(
     Raises:
         PrunescopeError: the mask is for another network.
     """
-    if mask is None and not _pruned(network):
+    if mask is None and not has_zeros(network):
         return _unmasked(network, dense, images)
     opened = dense() if dense else as_if_dense(network, mask, images)
-    masked = Variant(Candidate(network), sum(part.macs_effective for part in count(network).layers.values()))
-    return {"dense": _whole(opened), "masked": masked, "compact": _compacted(network, mask)}
+    return {"dense": whole(opened), "masked": masked(network), "compact": compacted(network, mask)}
 
 
 def _unmasked(
@@ -64,23 +63,31 @@ def _unmasked(
     else:
         opened = as_before_compaction(network, images) if units_of(network) else network
     if opened is None:
-        return {"compact": _whole(network)}
+        return {"compact": whole(network)}
     if _shapes(opened) == _shapes(network):
-        return {"dense": _whole(network)}
-    return {"dense": _whole(opened), "compact": _whole(network)}
+        return {"dense": whole(network)}
+    return {"dense": whole(opened), "compact": whole(network)}
 
 
-def _pruned(network: nn.Module) -> bool:
+def has_zeros(network: nn.Module) -> bool:
+    """Say whether more of a network's weights are 0 than half precision makes."""
     weights = [layer.module.weight for layer in find_layers(network).values()]
     zeros = sum(int((weight == 0).sum()) for weight in weights)
     return zeros > FEW_ZEROS * sum(weight.numel() for weight in weights)
 
 
-def _whole(network: nn.Module) -> Variant:
+def whole(network: nn.Module) -> Variant:
+    """Return a network as it is, with all its multiply-accumulates."""
     return Variant(Candidate(network), sum(layer.macs for layer in find_layers(network).values()))
 
 
-def _compacted(network: nn.Module, mask: Mask | None) -> Variant:
+def masked(network: nn.Module) -> Variant:
+    """Return a network as it is, with the multiply-accumulates that its zeros leave."""
+    return Variant(Candidate(network), sum(part.macs_effective for part in count(network).layers.values()))
+
+
+def compacted(network: nn.Module, mask: Mask | None) -> Variant:
+    """Return a network without the channels that are 0, or why there are none to take out."""
     granularity = GRANULARITIES[mask.granularity] if mask is not None else None
     if granularity and not granularity.shrinks:
         return Variant(None, math.nan, granularity.nothing_leaves())
@@ -91,7 +98,7 @@ def _compacted(network: nn.Module, mask: Mask | None) -> Variant:
         return Variant(None, math.nan, _one_line(str(error)))
     if (mask is None or grew_back) and _shapes(small) == _shapes(network):
         return Variant(None, math.nan, GREW_BACK if grew_back else WEIGHT.nothing_leaves())
-    return _whole(small)
+    return whole(small)
 
 
 def _shapes(network: nn.Module) -> dict[str, torch.Size]:

@@ -27,17 +27,12 @@ _MASKED = "_orig"
 def read_state(path: Path) -> tuple[State, dict[str, Any]]:
     """Read a state dict and the metadata beside it (empty unless prunescope saved the file).
 
-    Masks that `torch.nn.utils.prune` left attached (`weight_orig`, `weight_mask`) are multiplied in, wrappers
-    such as `{"state_dict": …}` and the prefix `module.` are taken off, half precision becomes float32, packed
-    tensors are unpacked.
+    What `read_stored` returns, with half precision as float32.
 
     Raises:
         PrunescopeError: the file is missing, damaged, of another kind, would run code, or holds NaN.
     """
-    if not path.is_file():
-        raise PrunescopeError(f"no weights file {str(path)!r}: check the path, or --data")
-    state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    state = {name.removeprefix("module."): tensor for name, tensor in bake_masks(state).items()}
+    state, metadata = read_stored(path)
     for name, tensor in state.items():
         if tensor.is_floating_point():
             state[name] = tensor.float()
@@ -46,6 +41,21 @@ def read_state(path: Path) -> tuple[State, dict[str, Any]]:
                     f"{path}: {name!r} holds NaN or infinite values: the weights are unusable"
                 )
     return state, metadata
+
+
+def read_stored(path: Path) -> tuple[State, dict[str, Any]]:
+    """Read a state dict, each tensor in the type that it is stored in, and the metadata beside it.
+
+    Masks that `torch.nn.utils.prune` left attached (`weight_orig`, `weight_mask`) are multiplied in, wrappers
+    such as `{"state_dict": …}` and the prefix `module.` are taken off, packed tensors are unpacked.
+
+    Raises:
+        PrunescopeError: the file is missing, damaged, of another kind, or would run code.
+    """
+    if not path.is_file():
+        raise PrunescopeError(f"no weights file {str(path)!r}: check the path, or --data")
+    state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    return {name.removeprefix("module."): tensor for name, tensor in bake_masks(state).items()}, metadata
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
