@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prunescope.analysis.recommend import recommend
+    from prunescope.auditing.audit import audit
     from prunescope.errors import PrunescopeError
     from prunescope.explain.explain import attribute
     from prunescope.images.concepts import open_concepts
@@ -42,6 +44,7 @@ _HOMES = {
     "PrunescopeError": "errors",
     "Pruning": "pruning.prune",
     "attribute": "explain.explain",
+    "audit": "auditing.audit",
     "compact": "pruning.compaction",
     "count": "pruning.counting",
     "dense_units": "networks.shapes",
@@ -59,6 +62,7 @@ _HOMES = {
     "open_network": "networks.network",
     "prune": "pruning.prune",
     "prune_to_budget": "pruning.budget",
+    "recommend": "analysis.recommend",
     "record": "probe.record",
     "run_study": "study.run",
     "save_network": "networks.network",
@@ -72,6 +76,7 @@ __all__ = [
     "PrunescopeError",
     "Pruning",
     "attribute",
+    "audit",
     "compact",
     "count",
     "dense_units",
@@ -89,6 +94,7 @@ __all__ = [
     "open_network",
     "prune",
     "prune_to_budget",
+    "recommend",
     "record",
     "run_study",
     "save_network",

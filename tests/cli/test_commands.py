@@ -19,6 +19,8 @@ from study.tiny import document, write_data, write_study
 
 COMMANDS = (
     "run",
+    "audit",
+    "recommend",
     "check",
     "verify",
     "tables",

@@ -326,7 +326,7 @@ def test_the_list_is_sorted_filtered_and_reached_by_keyboard(folder, tmp_path):
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("#unit=nowhere:1", "There is no layer nowhere in this study."),
+        ("#unit=nowhere:1", "There is no layer nowhere here."),
         ("#unit=fc:77", "there is no unit 77"),
     ],
 )

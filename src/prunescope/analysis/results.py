@@ -182,6 +182,14 @@ class Results:
         one = self.classes[self.classes["network"] == self.classes["network"].min()]
         return float(one["n"].max() / one["n"].sum()) if len(one) else math.nan
 
+    def settings_of(self, measure: str) -> dict[str, Any]:
+        """Return the settings of a measure, as far as they are told."""
+        choices = (self.study.get("settings") or {}).get("measure") or []
+        own = (
+            each.get("settings") for each in choices if isinstance(each, dict) and each.get("name") == measure
+        )
+        return next((settings for settings in own if isinstance(settings, dict)), {})
+
     def measured(self, metric: str) -> bool:
         """Whether any network has this metric."""
         return bool(self.networks[metric].notna().any())
@@ -193,8 +201,11 @@ def read_results(folder: Path) -> Results:
     Raises:
         PrunescopeError: a table or `study.json` is missing, damaged, or lacks a column.
     """
-    study = _read_study(folder / "study.json")
-    tables = read_tables(folder)
+    return join_tables(_read_study(folder / "study.json"), read_tables(folder), folder)
+
+
+def join_tables(study: dict[str, Any], tables: dict[str, pd.DataFrame], folder: Path) -> Results:
+    """Join the tables of a folder, as `read_tables` returns them, to `Results`."""
     networks = _join(tables["networks"], tables["scores"])
     layers = (
         tables["layers"]

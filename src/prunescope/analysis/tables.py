@@ -1,8 +1,9 @@
-"""The tables of a study folder as files: which columns each must have, and what a column holds."""
+"""The tables of a study or an audit as files: which columns each must have, and what a column holds."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from prunescope.errors import PrunescopeError
 from prunescope.measures.forgetting_gallery import gallery_images
 
+Of = Literal["study", "audit"]  # what a folder is of
 Rows = list[tuple[str, str, list[str]]] | None  # conditions, as pyarrow takes them
 
 ALIKE = ("series", "target", "stage")  # what the networks of all seeds share that were pruned alike
@@ -38,6 +40,14 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "forgetting_groups": (*ALIKE, "attribute", "group", "class", "n", *GROUP_RATES),
     "forgetting_attributes": (*ALIKE, "attribute", "kind", "statistic", "p"),
     "images": ("network", "image", "label", "prediction"),
+}  # fmt: skip
+NEEDED_OF_AUDITS: dict[str, tuple[str, ...]] = {  # tables that only audits have
+    "answers": (
+        "image", "label", "dense", "pruned", "dense_confidence", "pruned_confidence", "divergence",
+        "changed", "lost", "gained",
+    ),
+    "patterns": ("network", "layer", "kind", "weights", "zeros", "granularity"),
+    "relations": ("layer",),
 }  # fmt: skip
 MIS_COLUMNS = ("alive", "mis", "hit_rate", "mis_published")
 CONDITIONS = ("similarity", "slope", "images", "image_set", "tasks", "references", "difficulty")
@@ -67,6 +77,9 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
     "forgetting_attributes": ("p_holm", "within", "p_within", "p_within_holm", "dense", "changed", "n"),
     "explanations": ("layer", *EXPLANATION_NUMBERS, "proxy_correct"),
     "explanation_curves": ("low", "high"),
+    "answers": ("pruned_of_dense",),
+    "patterns": ("share", "zero_filters", "zero_connections", "zero_kernels", "n_m", "distinct"),
+    "relations": ("pruned_layer", "same", "rounded", "reordered", "kept", "correlation"),
 }  # fmt: skip
 NUMBERS = (
     "rate", "recalibrate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
@@ -89,6 +102,14 @@ TYPES_OF = {  # where a table means something else by a name than the others do
     "explanations": dict.fromkeys(("label", "target", "prediction"), "int64"),
     "forgetting_images": {"label": "int64"},
     "images": dict.fromkeys(("label", "prediction"), "int64"),
+    "answers": dict.fromkeys(("label", "dense", "pruned"), "int64")
+    | dict.fromkeys(("dense_confidence", "pruned_confidence", "pruned_of_dense", "divergence"), "float64")
+    | dict.fromkeys(("changed", "lost", "gained"), "boolean"),
+    "patterns": dict.fromkeys(
+        ("weights", "share", "zero_filters", "zero_connections", "zero_kernels", "distinct"), "float64"
+    ),
+    "relations": dict.fromkeys(("same", "rounded", "reordered"), "boolean")
+    | dict.fromkeys(("kept", "correlation"), "float64"),
 }
 KEYS = {  # what there is one of in each network: how it is called, and the columns that name it
     "scores": ("{}", "metric"),
@@ -96,6 +117,7 @@ KEYS = {  # what there is one of in each network: how it is called, and the colu
     "speed": ("the {2} network in {0} at batch {1}", "runtime", "batch", "variant"),
     "explanations": ("the {0} map of {1}", "method", "image"),
     "explanation_curves": ("the {1} curve of {0} at {2}", "method", "curve", "fraction"),
+    "patterns": ("{}", "layer"),
 }
 LARGE = ("units", "examples", "forgetting_images", "images")  # their texts are a few names, each in many rows
 MAY_BE_ABSENT = (
@@ -103,19 +125,21 @@ MAY_BE_ABSENT = (
     "explanations", "explanation_curves", "explanation_pictures",
     "forgetting", "forgetting_classes", "forgetting_images", "forgetting_groups", "forgetting_attributes", "images",
 )  # fmt: skip
+ABSENT_FROM_AUDITS = ("steps", "patterns", "relations")
 PICTURES = {"thumbnails": "thumbnails", "explanation_pictures": "explanations"}  # tables with files of images
 
 
-def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Read all tables of a study folder; one of something that the study did not do is empty.
+def read_tables(folder: Path, of: Of = "study") -> dict[str, pd.DataFrame]:
+    """Read all tables of the folder of a study or an audit; one of something that it did not do is empty.
 
     Raises:
         PrunescopeError: a table is missing, damaged, lacks a column, or contradicts itself.
     """
-    tables = {name: _read_table(folder, name) for name in NEEDED if name != "images"}
+    names = NEEDED if of == "study" else NEEDED | NEEDED_OF_AUDITS
+    tables = {name: _read_table(folder, name, of) for name in names if name != "images"}
     tables["images"] = _read_answers(folder, gallery_images(tables["forgetting_images"]))
     tables["detectors"] = tables["detectors"].fillna({"control": "", "layer": "", "category": ""})
-    for name, (what, *keys) in KEYS.items():
+    for name, (what, *keys) in ((name, key) for name, key in KEYS.items() if name in tables):
         twice = tables[name].duplicated(["network", *keys])
         if twice.any():
             network, *values = tables[name].loc[twice, ["network", *keys]].iloc[0]
@@ -129,7 +153,16 @@ def _read_answers(folder: Path, shown: list[str]) -> pd.DataFrame:
     """Read what each network called the images that are shown: of one row per network and image, a few."""
     if not shown:
         return pd.DataFrame(columns=list(NEEDED["images"]))
-    return _read_table(folder, "images", [("image", "in", shown)])
+    return _read_table(folder, "images", rows=[("image", "in", shown)])
+
+
+def read_answers_of(folder: Path, networks: list[str]) -> pd.DataFrame:
+    """Read what some networks of a study called every image: `network, image, label, prediction`.
+
+    Raises:
+        PrunescopeError: the table is damaged, or lacks a column.
+    """
+    return _read_table(folder, "images", rows=[("network", "in", networks)])
 
 
 def _refuse_mixed_conditions(units: pd.DataFrame) -> None:
@@ -148,26 +181,28 @@ def _path(folder: Path, name: str) -> Path:
     return folder / "tables" / f"{name}.parquet"
 
 
-def _read_table(folder: Path, name: str, rows: Rows = None) -> pd.DataFrame:
+def _read_table(folder: Path, name: str, of: Of = "study", rows: Rows = None) -> pd.DataFrame:
     path = _path(folder, name)
-    if not path.exists() and name not in MAY_BE_ABSENT:
-        raise PrunescopeError(f"{path} is missing: run the study again to write it anew")
+    again = f"run the {of} again to write it anew"
+    absent = MAY_BE_ABSENT if of == "study" else MAY_BE_ABSENT + ABSENT_FROM_AUDITS
+    if not path.exists() and name not in absent:
+        raise PrunescopeError(f"{path} is missing: {again}")
     text = "category" if name in LARGE else "object"
-    columns = [*NEEDED[name], *NOT_ALWAYS.get(name, ())]
+    needed = (NEEDED | NEEDED_OF_AUDITS)[name]
+    columns = [*needed, *NOT_ALWAYS.get(name, ())]
     own = TYPES | TYPES_OF.get(name, {})
     types = {column: own.get(column, text) for column in columns}
     try:
         table = _read_columns(path, types, rows) if path.exists() else pd.DataFrame()
-        missing = [column for column in NEEDED[name] if column not in table]
+        missing = [column for column in needed if column not in table]
         if missing and len(table):
             raise PrunescopeError(
-                f"{path} lacks the column {missing[0]!r}: it comes from another version of prunescope; "
-                "run the study again to write it anew"
+                f"{path} lacks the column {missing[0]!r}: it comes from another version of prunescope; {again}"
             )
         # A column without any value has lost its type in the file.
         return table.reindex(columns=columns).astype(types)
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
-        raise PrunescopeError(f"{path} is damaged ({error}): run the study again to write it anew") from error
+        raise PrunescopeError(f"{path} is damaged ({error}): {again}") from error
 
 
 def _read_columns(path: Path, types: dict[str, str], rows: Rows) -> pd.DataFrame:

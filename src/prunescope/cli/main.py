@@ -7,12 +7,14 @@ import sys
 import typer
 
 from prunescope.cli import (
+    audit,
     check,
     compact,
     concepts,
     export,
     layers,
     prune,
+    recommend,
     report,
     run_study,
     schema,
@@ -34,6 +36,8 @@ app.command("check")(check.check)
 app.command("verify")(verify.verify)
 app.command("tables")(tables.tables)
 app.command("report")(report.report)
+app.command("recommend")(recommend.recommend)
+app.command("audit")(audit.audit)
 app.command("layers")(layers.layers)
 app.command("prune")(prune.prune)
 app.command("compact")(compact.compact)
@@ -43,7 +47,14 @@ app.add_typer(concepts.concepts, name="concepts")
 app.command("schema")(schema.schema)
 
 INTERRUPTED = 130
-WHOLE_OR_NOT = {"layers", "prune", "compact", "export", "speed"}  # commands that keep nothing half done
+WHOLE_OR_NOT = {
+    "recommend",
+    "layers",
+    "prune",
+    "compact",
+    "export",
+    "speed",
+}  # commands that keep nothing half done
 
 _KEPT = "; what was finished is kept, and the same command goes on from there"
 

@@ -36,6 +36,7 @@ class Cell:
     text: str
     detail: str = ""  # smaller, below the text
     number: float | None = None  # what the cell is sorted by; NaN, where there is none, comes last
+    good: bool | None = None  # colours the text
 
     @property
     def key(self) -> str:
@@ -64,6 +65,7 @@ class Table:
     caption: str = ""
     sortable: bool = False
     folded: bool = False  # only its caption shows until it is opened
+    narrow: bool = False  # few columns: no wider than they need
 
     @cached_property
     def cells(self) -> list[list[Cell]]:
@@ -80,6 +82,15 @@ def table_of(rows: list[dict[str, Cell]], caption: str, sortable: bool = True) -
     """Make a table of rows that have the same columns; a column without any value is left out."""
     columns = [column for column in rows[0] if any(row[column].text != NO_VALUE for row in rows)]
     return Table(columns, [[row[column] for column in columns] for row in rows], caption, sortable)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to a question that was asked beforehand, in words, and whether it is the good one."""
+
+    text: str
+    good: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures in rows and columns, each row of one thing; seen without scripts."""
+    """Pictures in rows and columns, each row of one thing; seen without scripts.
+
+    Without columns, rows stand side by side, as many as fit.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Tile]]
@@ -157,6 +171,7 @@ class Section:
 
     Attributes:
         anchor: its address on the page, unique.
+        verdict: what it comes to, before all else.
         numbers: the few numbers to see first, set large.
         warnings: what a reader must know before trusting the numbers.
         facts: terms and their texts, one below the other.
@@ -164,6 +179,7 @@ class Section:
 
     anchor: str
     title: str
+    verdict: Verdict | None = None
     text: Sequence[str] = ()
     numbers: Sequence[Fact] = ()
     warnings: Sequence[str] = ()

@@ -106,7 +106,7 @@ const prunescope = (() => {
     const units = sorted([...Array(layer.units).keys()].filter((unit) => !wanted || fits(unit)));
     const dead = units.filter((unit) => isDead(look(unit, Number(network.value)))).length;
     const rate = network.selectedOptions[0].textContent;
-    const where = network.selectedIndex === 0 ? "in the dense network" : `at ${rate}`;
+    const where = ["dense", "pruned"].includes(rate) ? `in the ${rate} network` : `at ${rate}`;
     found.textContent = `${units.length} of ${layer.units} units, ${dead} of them dead ${where}`;
     list.replaceChildren(...units.map(item));
     mark();
@@ -251,13 +251,14 @@ const prunescope = (() => {
       name = decodeURIComponent(given);
     } catch { /* a percent sign that stands for itself */ }
     if (index.layers.some(([known]) => known === name)) goTo(name, Number(unit));
-    else found.textContent = `There is no layer ${name} in this study.`;
+    else found.textContent = `There is no layer ${name} here.`;
     return true;
   }
 
   function listNetworks() {
     const before = network.selectedIndex;
     network.replaceChildren(...chain().networks.map(([place, name]) => option(place, name)));
+    network.parentElement.hidden = network.options.length < 2;
     network.selectedIndex = Math.min(Math.max(before, 0), network.options.length - 1);
   }
 
@@ -266,6 +267,7 @@ const prunescope = (() => {
   order.append(...Object.entries(orders).map(([key, [text]]) => option(key, text)));
   measure.append(...index.measures.map((name) => option(name, name === "mis" ? "MIS" : name)));
   concept.parentElement.hidden = !index.dissection;
+  series.parentElement.hidden = index.series.length < 2;
   measure.parentElement.hidden = index.measures.length < 2;
   listNetworks();
   choice.hidden = false;

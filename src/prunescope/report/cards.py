@@ -20,44 +20,62 @@ from prunescope.analysis.results import Network, Results, records
 from prunescope.report.blocks import Browser, Section
 from prunescope.report.formats import count, short_percent
 
+Chain = dict[str, Any]  # `name`, and `networks`: of each its place in the table of networks and its name
+
 
 def cards(results: Results) -> Section | None:
     """Offer a card for every unit of every layer."""
-    units = _of_known_networks(results, results.units)
+    units = of_known_networks(results, results.units)
     if units.empty:
         return None
-    layers = [str(layer) for layer in units["layer"].unique()]
-    each = units.drop_duplicates(["layer", "unit"])
-    index = {
-        "layers": [
-            [layer, str(own["kind"].iloc[0]), int(own["unit"].max()) + 1]
-            for layer, own in ((layer, each[each["layer"] == layer]) for layer in layers)
-        ],
-        "series": _chains(results),
-        "measures": [str(name) for name in results.examples["measure"].unique()],
-        "mis": bool(units["mis"].notna().any()),
-        "dissection": bool(units["iou"].notna().any()),
-    }
+    browser = browse(results, units, _chains(results), "Series")
     text = (
-        f"A card for each of {count(len(each), 'unit')}: the images whose mean activation is least and most, its "
+        f"A card for each of {count_units(units)}: the images whose mean activation is least and most, its "
         "score and its concept, in the dense network and at every rate of a series, so that one can watch it keep, "
         "change or lose its meaning. Where the unit exceeds its threshold, the latter are outlined, and darkened "
         "elsewhere; one without an outline exceeds it nowhere. The address of the page leads back to a card."
     )
-    if index["mis"]:
+    if browser.index["mis"]:
         text += (
             " The strip of a unit in the list is its MIS from the dense network to the highest rate: "
             "darker is higher, orange is dead."
         )
-    browser = Browser(index, partial(_write, results, units, layers))
     return Section("cards", "Unit cards", text=[text], browser=browser)
 
 
-def _of_known_networks(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+def browse(results: Results, units: pd.DataFrame, chains: list[Chain], called: str) -> Browser:
+    """Return the part of the page that shows cards.
+
+    Args:
+        units: rows of the table of that name.
+        chains: networks that a card shows below each other.
+        called: what a reader chooses in choosing a chain.
+    """
+    layers = [str(layer) for layer in units["layer"].unique()]
+    each = units.drop_duplicates("layer").set_index("layer")["kind"]
+    widths = units.groupby("layer", observed=True)["unit"].max()
+    index = {
+        "layers": [[layer, str(each[layer]), int(widths[layer]) + 1] for layer in layers],
+        "series": chains,
+        "called": called,
+        "measures": [str(name) for name in results.examples["measure"].unique()],
+        "mis": bool(units["mis"].notna().any()),
+        "dissection": bool(units["iou"].notna().any()),
+    }
+    return Browser(index, partial(_write, results, units, layers))
+
+
+def count_units(units: pd.DataFrame) -> str:
+    """Say how many units there are, those of several networks once."""
+    return count(len(units.drop_duplicates(["layer", "unit"])), "unit")
+
+
+def of_known_networks(results: Results, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the networks that the results know."""
     return table[table["network"].isin(results.networks["network"])]
 
 
-def _chains(results: Results) -> list[dict[str, Any]]:
+def _chains(results: Results) -> list[Chain]:
     """Return for each series, stage and seed its networks, from the dense one to the highest rate.
 
     A network is its place in the study and its name in the chain.
@@ -93,7 +111,7 @@ def _name(network: Network) -> str:
 def _write(results: Results, units: pd.DataFrame, layers: list[str], folder: Path) -> None:
     """Write the scripts of all layers and the thumbnails that they refer to."""
     places = {str(name): place for place, name in enumerate(results.networks["network"])}
-    examples = _of_known_networks(results, results.examples)
+    examples = of_known_networks(results, results.examples)
     numbers, images = _number_pairs(examples["measure"], examples["image"])
     shown = _write_thumbnails(results.thumbnails, images, folder / "thumbnails")
     of_units = _by_layer(units, places)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pandas as pd
 
@@ -20,32 +19,31 @@ def concepts(results: Results) -> Section | None:
     """Show detectors and unique detectors by what is left of the network, and what became of each."""
     if not results.measured("detectors"):
         return None
-    text = [
-        f"Network Dissection compares where a unit is active, above {_threshold(results)}, with where people "
-        "marked concepts. The concept of a unit is the one of highest IoU (intersection over union, over all "
-        f"images); above {_settings(results).get('iou', 0.04)} the unit is a detector of it. Unique detectors count "
-        "concepts, not units.",
-        "The counts depend on the images, on the concepts marked in them and on the two thresholds, which are "
-        "conventions: they compare only within one set of concepts. A dead unit detects nothing. A concept of "
-        "highest IoU is the best word in the list, not proof that the unit means it.",
-    ]
     return Section(
         "concepts",
         "Concepts: Network Dissection",
-        text=text,
+        text=what_it_is(results),
         plots=_plots(results, _beside_networks(results)),
         tables=_tables(results),
     )
 
 
-def _settings(results: Results) -> dict[str, Any]:
-    """Return the settings of the measure, as far as the study says them."""
-    choices = results.study.get("settings", {}).get("measure", [])
-    return next((choice["settings"] for choice in choices if choice["name"] == "dissection"), {})
+def what_it_is(results: Results) -> list[str]:
+    """Say what a detector is, and how its counts are to be read."""
+    iou = results.settings_of("dissection").get("iou", 0.04)
+    return [
+        f"Network Dissection compares where a unit is active, above {_threshold(results)}, with where people "
+        "marked concepts. The concept of a unit is the one of highest IoU (intersection over union, over all "
+        f"images); above {iou} the unit is a detector of it. Unique detectors count "
+        "concepts, not units.",
+        "The counts depend on the images, on the concepts marked in them and on the two thresholds, which are "
+        "conventions: they compare only within one set of concepts. A dead unit detects nothing. A concept of "
+        "highest IoU is the best word in the list, not proof that the unit means it.",
+    ]
 
 
 def _threshold(results: Results) -> str:
-    share = _settings(results).get("share", 0.005)
+    share = results.settings_of("dissection").get("share", 0.005)
     return f"the value that {100 * share:g} % of its values exceed"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -201,8 +201,12 @@ def _room(places: NDArray[np.float64]) -> float:
     return float(np.diff(places).min() / np.ptp(places)) if len(places) > 1 else 1.0
 
 
-def curves(results: Results, methods: Sequence[str]) -> Figure:
-    """Draw deletion beside insertion for each method and series, a colour per target."""
+def curves(results: Results, methods: Sequence[str], colours: Mapping[str, str] | None = None) -> Figure:
+    """Draw deletion beside insertion for each method and series, a colour per target.
+
+    Args:
+        colours: target to its colour; None: of all targets as many as fit, the sparser the darker.
+    """
     known = results.networks.loc[
         results.networks["final"] | (results.networks["stage"] == "dense"),
         ["network", "series", "stage", "target", "rate"],
@@ -214,7 +218,7 @@ def curves(results: Results, methods: Sequence[str]) -> Figure:
     rows = -(-len(pairs) // columns)
     figure = Figure(figsize=(WIDTH, 0.7 + 2.0 * rows), layout="constrained")
     grid = figure.subplots(rows, 2 * columns, squeeze=False, sharex=True, sharey=True)
-    shown = _drawn_targets(table)
+    shown = _drawn_targets(table) if colours is None else colours
     for i, (method, series) in enumerate(pairs):
         own = table[
             (table["method"] == method) & table["series"].where(table["stage"] != "dense", series).eq(series)
@@ -247,7 +251,7 @@ def _drawn_targets(table: pd.DataFrame) -> dict[str, str]:
     return {targets[place]: to_hex(colours[place]) for place in places}
 
 
-def _draw_curves(ax: Axes, table: pd.DataFrame, shown: dict[str, str]) -> None:
+def _draw_curves(ax: Axes, table: pd.DataFrame, shown: Mapping[str, str]) -> None:
     """Draw the mean over seeds; the band is over seeds, or with one of them over images."""
     lines = [(table[table["stage"] == "dense"], INK)]
     lines += [

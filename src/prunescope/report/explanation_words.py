@@ -18,20 +18,9 @@ MOST_NAMED = 5  # classes in a sentence
 Found = dict[tuple[str, str], Estimate]  # by series and target
 
 
-def settings_of(results: Results) -> dict[str, Any]:
-    """Return the settings of the measure, as far as the study says them."""
-    choices = results.study.get("settings", {}).get("measure", [])
-    own = (
-        choice.get("settings")
-        for choice in choices
-        if isinstance(choice, dict) and choice["name"] == "explanations"
-    )
-    return next((settings for settings in own if isinstance(settings, dict)), {})
-
-
 def introduction(results: Results, methods: list[str]) -> list[str]:
     """Say what was explained, and how what follows is to be read."""
-    settings, images = settings_of(results), results.explanations["image"].nunique()
+    settings, images = results.settings_of("explanations"), results.explanations["image"].nunique()
     chosen = {
         "correct": " All networks compared get them right, so they are easier than the rest.",
         "stratified": " They are equally many of each class as far as possible, recognised or not.",

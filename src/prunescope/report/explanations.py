@@ -40,7 +40,7 @@ def explanations(results: Results) -> Section | None:
             *words.other_classes(results),
             *(warning for method in methods for warning in words.empties(results, method)),
         ],
-        facts=_conditions(results),
+        facts=conditions(results),
         plots=_plots(results, methods),
         tables=[table for i, method in enumerate(methods) for table in tables(results, method, folded=i > 0)],
         galleries=grids(results),
@@ -88,14 +88,14 @@ def _controls_of_proxy(results: Results) -> str:
     return f" It is right for {listing(known)}." if known else ""
 
 
-def _conditions(results: Results) -> list[Fact]:
+def conditions(results: Results) -> list[Fact]:
     """Say how the maps were made and measured."""
     layers = results.explanations[["method", "layer"]].drop_duplicates().fillna("")
     facts = [
         Fact(f"Layer, {name_method(str(method))}", listing([str(layer) for layer in own["layer"]]))
         for method, own in layers[layers["layer"] != ""].groupby("method", sort=False)
     ]
-    said = [part for part in _settings(words.settings_of(results)) if part]
+    said = [part for part in _settings(results.settings_of("explanations")) if part]
     return [*facts, Fact("Conditions", ", ".join(said))] if said else facts
 
 

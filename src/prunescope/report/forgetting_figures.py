@@ -137,13 +137,16 @@ def _mark(marker: str, colour: str, face: str) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, markerfacecolor=face, linestyle="none", markersize=4)
 
 
-def by_group(panels: Mapping[str, Mapping[str, pd.DataFrame]], measures: Sequence[Measure]) -> Figure:
+def by_group(
+    panels: Mapping[str, Mapping[str, pd.DataFrame]], measures: Sequence[Measure], alone: Look | None = None
+) -> Figure:
     """Draw the change of error rates of each group with its interval: a row per attribute, a column per rate.
 
     Args:
         panels: from the name of an attribute, then of a target, to rows of `forgetting_groups`, one a group, in the
             same order for every target.
         measures: `fnr` and `fpr`, and what they are called.
+        alone: the look of the one target that there is, which needs no name.
     """
     counts = [len(next(iter(targets.values()))) for targets in panels.values()]
     most = max(len(targets) for targets in panels.values())
@@ -155,7 +158,7 @@ def by_group(panels: Mapping[str, Mapping[str, pd.DataFrame]], measures: Sequenc
     )
     targets = list(next(iter(panels.values())))
     shades = matplotlib.colormaps["viridis_r"](np.linspace(0.12, 1, max(len(targets), 2)))
-    colours = [to_hex(shade) for shade in shades[-len(targets) :]]
+    colours = [to_hex(shade) for shade in shades[-len(targets) :]] if alone is None else [alone.colour]
     for axes, (attribute, own) in zip(grid, panels.items(), strict=True):
         for ax, measure in zip(axes, measures, strict=True):
             _draw_groups(ax, own, measure.metric, colours)
@@ -169,7 +172,8 @@ def by_group(panels: Mapping[str, Mapping[str, pd.DataFrame]], measures: Sequenc
         (target, Line2D([], [], color=colour, marker="o", linestyle="none"))
         for target, colour in zip(targets, colours, strict=True)
     ]
-    figures.legend_below(figure, marks)
+    if alone is None:
+        figures.legend_below(figure, marks)
     return figure
 
 

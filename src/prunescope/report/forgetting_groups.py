@@ -14,11 +14,13 @@ from prunescope.report.blocks import Cell, Plot, Table, change_cell, number_cell
 from prunescope.report.figures import Measure
 from prunescope.report.formats import count, listing, p_value, percent, points, signed, whole
 from prunescope.report.prunings import MOST_SERIES, Pruning, by_name, by_series, drawn, over_what
+from prunescope.report.theme import Look
 
 MOST_GROUPS = 40  # that a figure shows
 FEWEST = 10  # images of a group that is drawn, or named as an extreme
 MOST_ROWS = 12  # of a table that is open from the start
 SHOWN = 0.05
+NAMES = ("Series", "Target")  # columns that name a network among several
 SPEARMAN = "Spearman"  # the kind of a statistic that is a correlation
 ERRORS = (
     Measure("fnr", "Change of the false negative rate (points)", False),
@@ -40,6 +42,12 @@ def what_attributes_say(results: Results) -> list[str]:
 
 
 def attributes_in_words(results: Results, pruning: Pruning) -> str:
+    """Say which attributes being lost is shown to go with, and in which networks."""
+    said = association_in_words(results, pruning)
+    return f"At {pruning.name}, {said[0].lower()}{said[1:]}" if said else ""
+
+
+def association_in_words(results: Results, pruning: Pruning) -> str:
     """Say which attributes being lost is shown to go with."""
     rows = records(pruning.of(results.forgetting_attributes))
     if not rows:
@@ -51,11 +59,11 @@ def attributes_in_words(results: Results, pruning: Pruning) -> str:
         if row["p_holm"] < SHOWN
     ]
     rest = [str(row["attribute"]) for row in rows if not row["p_holm"] < SHOWN]
-    lost = "being won less" if pruning.number(results, "top1_change")["value"] > 0 else "being lost"
+    lost = "Being won less" if pruning.number(results, "top1_change")["value"] > 0 else "Being lost"
     if not goes:
-        return f"At {pruning.name}, {lost} is not shown to go with any attribute ({listing(rest)})."
+        return f"{lost} is not shown to go with any attribute ({listing(rest)})."
     unshown = f" Not shown for {listing(rest)}." if rest else ""
-    return f"At {pruning.name}, {lost} goes with {'; with '.join(goes)}.{unshown}"
+    return f"{lost} goes with {'; with '.join(goes)}.{unshown}"
 
 
 def _association(row: dict[str, Any], groups: pd.DataFrame) -> str:
@@ -92,8 +100,12 @@ def _of_all_classes(results: Results) -> pd.DataFrame:
     return table[table["class"].fillna("") == ""]
 
 
-def group_plots(results: Results, found: list[Pruning]) -> list[Plot]:
-    """Draw the change of errors of each group, a figure per series."""
+def group_plots(results: Results, found: list[Pruning], alone: Look | None = None) -> list[Plot]:
+    """Draw the change of errors of each group, a figure per series.
+
+    Args:
+        alone: the look of the one network that there is, which needs no name.
+    """
     plots = []
     table = _of_all_classes(results)
     for number, (series, own) in enumerate(list(by_series(found).items())[:MOST_SERIES], start=1):
@@ -104,16 +116,16 @@ def group_plots(results: Results, found: list[Pruning]) -> list[Plot]:
             continue
         few = _few(targets)
         caption = (
-            f"{series}: how much more often images of a group are missed (false negatives) and other images are taken "
-            f"for one of its classes (false positives), pruned against dense, mean over classes. Bars: 95 % intervals "
-            f"{over_what(own)}, without correction for the number of groups.{few}"
+            f"{'H' if alone else f'{series}: h'}ow much more often images of a group are missed (false negatives) and "
+            "other images are taken for one of its classes (false positives), pruned against dense, mean over classes. "
+            f"Bars: 95 % intervals {over_what(own)}, without correction for the number of groups.{few}"
         )
         alt = (
             f"Change of false negative and false positive rates by {listing(list(panels))}, for {series} at "
             f"{listing(list(targets))}. The numbers are in the tables of this section."
         )
         name = "forgetting-groups" if number == 1 else f"forgetting-groups-{number}"
-        plots.append(Plot(name, forgetting_figures.by_group(panels, ERRORS), caption, alt))
+        plots.append(Plot(name, forgetting_figures.by_group(panels, ERRORS, alone), caption, alt))
     return plots
 
 
@@ -144,8 +156,8 @@ def _panels(targets: dict[str, pd.DataFrame]) -> dict[str, dict[str, pd.DataFram
     return panels
 
 
-def group_tables(results: Results, found: list[Pruning]) -> list[Table]:
-    """List the errors by group of each series, and what being lost goes with."""
+def group_tables(results: Results, found: list[Pruning], *, alone: bool = False) -> list[Table]:
+    """List the errors by group of each series, and what being lost goes with; one that is `alone` needs no name."""
     tables = []
     attributes = [
         _attribute_row(results, each, row)
@@ -158,21 +170,24 @@ def group_tables(results: Results, found: list[Pruning]) -> list[Table]:
             "What being lost goes with: attributes of the images. p by permutation over images. Above 0, images with "
             "more of a number are lost more; a share of rank variance has no direction, the errors by group have one."
         )
-        tables.append(_table(attributes, caption, folded=len(attributes) > MOST_ROWS))
+        tables.append(_table(attributes, caption, folded=len(attributes) > MOST_ROWS, named=not alone))
     table = _of_all_classes(results)
     for series, own in by_series(found).items():
         rows = [_group_row(each, row) for each in own for row in records(each.of(table))]
         if rows:
             caption = (
-                f"Errors by group: {series}. Means over classes; the file of the table has each class. 95 % intervals "
-                f"{over_what(own)}."
+                f"Errors by group{'' if alone else f': {series}'}. Means over classes; the file of the table has each "
+                f"class. 95 % intervals {over_what(own)}."
             )
-            tables.append(_table(rows, caption, folded=True))
+            tables.append(_table(rows, caption, folded=True, named=not alone))
     return tables
 
 
-def _table(rows: list[dict[str, Cell]], caption: str, *, folded: bool) -> Table:
-    return Table(list(rows[0]), [list(row.values()) for row in rows], caption, sortable=True, folded=folded)
+def _table(rows: list[dict[str, Cell]], caption: str, *, folded: bool, named: bool) -> Table:
+    columns = [name for name in rows[0] if named or name not in NAMES]
+    return Table(
+        columns, [[row[name] for name in columns] for row in rows], caption, sortable=True, folded=folded
+    )
 
 
 def _attribute_row(results: Results, pruning: Pruning, row: dict[str, Any]) -> dict[str, Cell]:

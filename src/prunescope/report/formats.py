@@ -105,8 +105,9 @@ def whole(number: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Write 1 seed, 3 seeds."""
-    return f"{number:,}{SPACE}{noun}{'' if number == 1 or noun == 'series' else 's'}"
+    """Write 1 seed, 3 seeds, 3 classes."""
+    ending = "" if number == 1 or noun == "series" else "es" if noun.endswith("s") else "s"
+    return f"{number:,}{SPACE}{noun}{ending}"
 
 
 def name_target(target: str, rate: float) -> str:

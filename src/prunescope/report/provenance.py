@@ -28,16 +28,16 @@ WORDS = {  # of the tables, where those of the field are others
 def method(results: Results) -> Section:
     """Say what was done: network, images, series, retraining, machine."""
     settings = results.study.get("settings") or {}
-    facts = _facts("Network", settings.get("network"))
-    facts += _facts("Images", _images(results.study.get("images") or {}))
+    facts = facts_of("Network", settings.get("network"))
+    facts += facts_of("Images", _images(results.study.get("images") or {}))
     given = (settings.get("network") or {}).get("weights")  # then nobody trained the dense network here
     for key in (key for key in settings if "train" in key and not (given and key == "train")):
-        facts += _facts(key.capitalize(), settings[key])
+        facts += facts_of(key.capitalize(), settings[key])
     facts += _spared(results)
-    facts += _facts("Machine", results.study.get("machine"))
+    facts += facts_of("Machine", results.study.get("machine"))
     tables = [_series_table(results)] if results.series else []
     if settings:
-        rows = list(_flat(settings))
+        rows = list(flat(settings))
         tables.append(Table(["Setting", "Value"], rows, "All settings, with their defaults", folded=True))
     return Section("method", "What was done", facts=facts, tables=tables)
 
@@ -60,7 +60,7 @@ def reproduce(results: Results) -> Section:
     facts = [
         fact
         for key in ("command", "versions", "started", "finished")
-        for fact in _facts(key.capitalize(), results.study.get(key))
+        for fact in facts_of(key.capitalize(), results.study.get(key))
     ]
     text = (
         "Each network is known by a hash of all that decides it: settings, images, the networks it comes "
@@ -128,21 +128,21 @@ def _images(images: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _facts(term: str, value: object) -> list[Fact]:
+def facts_of(term: str, value: object) -> list[Fact]:
     """Return one fact, none where there is nothing to say."""
-    pairs = [(key, text) for key, text in _flat(value) if text]
+    pairs = [(key, text) for key, text in flat(value) if text]
     text = ", ".join(f"{key.removesuffix('name').removesuffix('.')} {text}".strip() for key, text in pairs)
     return [Fact(term, text)] if text else []
 
 
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Lay out nested settings as pairs of a dotted key and a text."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))
+            yield from flat(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
         for place, inner in enumerate(value):
-            yield from _flat(inner, f"{key}[{place}]")
+            yield from flat(inner, f"{key}[{place}]")
     elif value is not None:
         yield key, _text(value)
 

@@ -45,6 +45,7 @@ def speed_words(speed: pd.DataFrame) -> list[str]:
     return [
         *_of_variant(speed, "compact", "The compact network"),
         *_of_variant(speed, "masked", "The mask alone"),
+        *_of_variant(speed, "pruned", "The pruned network"),
         *_missing(speed),
     ]
 
@@ -78,11 +79,11 @@ def _promised(speed: pd.DataFrame, row: pd.Series[Any]) -> str:
     """Return what the multiply-accumulates of a variant would promise."""
     dense = float(speed.loc[speed["variant"] == "dense", "macs"].iloc[0])
     macs = float(row["macs"])
-    if math.isnan(macs) or not dense:
+    if math.isnan(macs) or math.isnan(dense) or not dense:
         return ""
     share = percent(macs / dense)
     factor = times(dense / macs) if macs else times(math.inf)
-    if row["variant"] == "masked":
+    if row["variant"] in {"masked", "pruned"}:
         return f"; the {share} of the multiply-accumulates that still act would promise {factor}"
     return f"; its {share} of the multiply-accumulates promise {factor}"
 

@@ -12,6 +12,15 @@ from prunescope.report.blocks import Cell, Fact, Plot, Section, Table, number_ce
 from prunescope.report.formats import NO_VALUE, count, decimal, listing, percent, signed, whole
 from prunescope.report.network_cells import name_cells
 
+WHAT_IT_IS = (
+    "The Machine Interpretability Score (MIS) of a unit says how well one can tell, from the images that drive "
+    "it most and those that drive it least, which of two further images drives it more. A similarity of "
+    "images stands for the person who would judge: near 1 it is clearly right, 0.5 is chance.",
+    "A unit that gives every image the same value is dead. It has no score: it is counted, and no average "
+    "includes it. Scores compare only under equal conditions: the number of images sets how hard the tasks "
+    "are, and the slope of the sigmoid is a convention. The hit rate, the share of tasks solved, has no slope.",
+)
+
 
 def units(results: Results) -> Section | None:
     """Show the Machine Interpretability Score of units, with the living and the dead beside every average."""
@@ -19,25 +28,17 @@ def units(results: Results) -> Section | None:
         return None
     of_mis = results.units[results.units["alive"].notna()]
     logits = _logits(results, of_mis)
-    text = [
-        "The Machine Interpretability Score (MIS) of a unit says how well one can tell, from the images that drive "
-        "it most and those that drive it least, which of two further images drives it more. A similarity of "
-        "images stands for the person who would judge: near 1 it is clearly right, 0.5 is chance.",
-        "A unit that gives every image the same value is dead. It has no score: it is counted, and no average "
-        "includes it. Scores compare only under equal conditions: the number of images sets how hard the tasks "
-        "are, and the slope of the sigmoid is a convention. The hit rate, the share of tasks solved, has no slope.",
-    ]
     return Section(
         "units",
         "What units respond to: MIS",
-        text=text,
-        facts=_conditions(of_mis),
+        text=WHAT_IT_IS,
+        facts=conditions(of_mis),
         plots=_plots(results, of_mis[of_mis["kind"] == "conv"], logits),
         tables=[_table(results, logits)],
     )
 
 
-def _conditions(units: pd.DataFrame) -> list[Fact]:
+def conditions(units: pd.DataFrame) -> list[Fact]:
     """Say under which conditions the scores were taken: all rows share them."""
     given = {name: value for name, value in units.iloc[0].items() if not pd.isna(value)} if len(units) else {}
     words = {

@@ -1,0 +1,394 @@
+"""`audit`: two networks compared on the same images, whoever made them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prunescope.auditing.answers import Answers, compare_answers
+from prunescope.auditing.classes import Matched, Outputs, audited_images, match_classes
+from prunescope.auditing.gate import answer, check_conditions
+from prunescope.auditing.measuring import Measuring, program_size
+from prunescope.auditing.metric_names import meanings
+from prunescope.auditing.metrics import flatten
+from prunescope.auditing.networks import Audited, Given, open_audited, refuse_same, refuse_swapped
+from prunescope.auditing.pictures import write_pictures
+from prunescope.auditing.relation import Relation, relate
+from prunescope.auditing.settings import AuditSettings, audit_settings
+from prunescope.auditing.units import comparable, dense_numbers, numbered_alike, with_gone_units
+from prunescope.auditing.work import Part, Work, at_work
+from prunescope.errors import PrunescopeError, describe_os_error, some
+from prunescope.images.source import ImageSet
+from prunescope.images.split import limited
+from prunescope.measures import all_measures
+from prunescope.networks.class_names import read_class_names
+from prunescope.networks.network import resolve
+from prunescope.networks.programs import Program
+from prunescope.pruning.recognition import Recognised, recognise
+from prunescope.study.circumstances import command, machine, versions
+from prunescope.study.execute import Watcher
+from prunescope.study.steps import where
+from prunescope.study.tables import STOP_COLUMNS, TABLES_FOLDER, joined, with_what_is_left, write_tables
+
+FORMAT = 1
+ABOUT = "audit.json"
+LIMIT_SEED = 0
+Names = str | Path | Sequence[str] | None  # of classes: a file, the word imagenet, or the names themselves
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        about: what `audit.json` holds.
+        tables: by name; those of a study, of two networks called "dense" and "pruned", and `answers` (one row an
+            image), `patterns` (a layer of a network) and `relations` (a layer that both have).
+        report: the page, if it was written.
+    """
+
+    about: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+    report: Path | None = None
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Every number by its name, the names that conditions know; None where it has no value."""
+        found: dict[str, Any] = self.about["metrics"]
+        return found
+
+    @property
+    def intervals(self) -> dict[str, list[float]]:
+        """95 % intervals by the names of the numbers that have one."""
+        found: dict[str, list[float]] = self.about["intervals"]
+        return found
+
+    @property
+    def passed(self) -> bool:
+        """Whether none of the conditions to fail was met."""
+        return bool(self.about["verdict"] != "failed")
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it did not pass, a sentence for each condition that was met or has no answer."""
+        return [each["reason"] for each in self.about["conditions"] if each["held"] is not False]
+
+
+def audit(
+    dense: Given,
+    pruned: Given,
+    images: ImageSet | str,
+    *,
+    network: str | None = None,
+    dense_preprocess: Mapping[str, Any] | None = None,
+    pruned_preprocess: Mapping[str, Any] | None = None,
+    dense_classes: Names = None,
+    pruned_classes: Names = None,
+    class_map: Path | str | None = None,
+    concepts: Sequence[str] = (),
+    masks: str | None = None,
+    speed: bool = False,
+    skip: Collection[str] = (),
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    limit: int | None = None,
+    fail_if: Sequence[str] = (),
+    any_order: bool = False,
+    out: Path | str | None = None,
+    data: Path | str | None = None,
+    device: str = "auto",
+    watcher: Watcher | None = None,
+) -> Audit:
+    """Compare two networks on the same images: what was pruned, and what that did.
+
+    Each part is kept in the cache when it is done, so that an audit that was stopped goes on, and the next one finds
+    the dense network measured. Live modules are measured anew each time.
+
+    Args:
+        dense: a live module, which carries its `preprocess`; a file (a checkpoint, a network that prunescope saved,
+            TorchScript, torch.export, ONNX); or `NAME@WEIGHTS`, an architecture with a checkpoint or published weights.
+        pruned: likewise.
+        images: a set; a source such as `folder:imagenette/val`; or a folder, with a subfolder a class or without.
+        network: the architecture of checkpoints that do not say it.
+        dense_preprocess: fields of `Preprocess` that differ from what the network says of itself.
+        pruned_preprocess: likewise.
+        dense_classes: names of the network's outputs: a list, a file, or `imagenet`; needed where the two networks, or
+            images and networks, do not have the same classes in the same order.
+        pruned_classes: likewise.
+        class_map: a CSV file with the columns `class, dense, pruned`: which outputs a class of the images is.
+        concepts: sources of annotated images (`broden:DIR`, `masks:DIR`, …), to dissect both networks.
+        masks: folder of masks of the objects in the images, for explanations.
+        speed: time both networks, in turns.
+        skip: measures to leave out: mis, dissection, explanations, forgetting.
+        settings: measure to those of its settings that differ from the defaults.
+        limit: at most so many images, classes as even as can be.
+        fail_if: conditions on the metrics, `top1_drop > 0.01`; see `Audit.passed`.
+        any_order: also compare where the dense network is the smaller one.
+        out: folder for `audit.json`, tables and the page; None: nothing is written.
+        data: the folder that relative paths start from.
+        device: cpu, cuda, mps; auto: cuda where there is one.
+        watcher: is told of progress.
+
+    Raises:
+        PrunescopeError: a network, the images or a condition cannot be used as they are, or both networks are one.
+    """
+    started, watcher = datetime.now(UTC), watcher or Watcher()
+    folder = None if data is None else Path(data)
+    place = where(None, device)
+    test = audited_images(images, folder) if isinstance(images, str) else images
+    test = limited(test, limit, LIMIT_SEED)
+    own = [name for name in ("masks", "attributes") if getattr(test, name) is not None]
+    chosen = audit_settings(settings or {}, concepts=concepts, masks=masks, own=own, speed=speed, skip=skip)
+    asked = check_conditions(fail_if, chosen, test.labelled)
+    pair = (
+        open_audited(dense, "dense", network, dense_preprocess, folder),
+        open_audited(pruned, "pruned", network, pruned_preprocess, folder),
+    )
+    refuse_same(*pair)
+    if not any_order:
+        refuse_swapped(*pair)
+    for one in pair:
+        if one.internals:
+            one.network.to(place["device"])
+    matched = match_classes(
+        test,
+        _outputs(pair[0], dense_classes, folder),
+        _outputs(pair[1], pruned_classes, folder),
+        None if class_map is None else resolve(class_map, folder),
+    )
+    with at_work(watcher) as work:
+        done = _Done(pair, matched, chosen, place, folder, work)
+        tables, metrics, intervals = done.everything()
+        answered = answer(asked, metrics, intervals, done.not_measured())
+        about = {
+            "audit": FORMAT,
+            "title": f"{pair[1].shown} against {pair[0].shown}",
+            "dense": pair[0].described(),
+            "pruned": pair[1].described(),
+            "images": {
+                "source": test.source,
+                "n": len(matched.test),
+                "labelled": test.labelled,
+                "classes": len(test.classes),
+                "fingerprint": matched.test.fingerprint,
+            },
+            "classes": {
+                "rule": matched.rule,
+                "compared": len(matched.names),
+                "text": matched.text,
+                "left_out": matched.left_out,
+            },
+            "names": list(matched.names),
+            "comparable": not done.apart,
+            "why_not": done.apart,
+            "pruning": done.recognised.overall,
+            "relation": done.relation.overall,
+            "metrics": metrics,
+            "intervals": intervals,
+            "meanings": meanings(metrics, chosen),
+            "not_measured": done.not_measured(),
+            "conditions": answered,
+            "verdict": _verdict(answered),
+            "warnings": done.warnings(any_order),
+            "settings": chosen.model_dump(mode="json"),
+            "seconds": done.seconds(),
+            "versions": versions(*(("captum",) if "explanations" in tables else ())),
+            "machine": machine(place),
+            "command": command(),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        about = _plain(about)
+        report = None if out is None else done.write(Path(out), about, tables)
+    return Audit(about, tables, report)
+
+
+def _outputs(one: Audited, names: Names, data: Path | None) -> Outputs:
+    read = read_class_names(names, data) if isinstance(names, str | Path) else names
+    return Outputs(one.outputs, None if read is None else tuple(read))
+
+
+class _Done:
+    """An audit whose networks are measured."""
+
+    def __init__(
+        self,
+        pair: tuple[Audited, Audited],
+        matched: Matched,
+        settings: AuditSettings,
+        place: dict[str, Any],
+        data: Path | None,
+        work: Work,
+    ) -> None:
+        self.pair, self.matched, self.settings, self.data, self.work = pair, matched, settings, data, work
+        self.measuring = Measuring(pair, matched, settings, place, data, work)
+        dense, pruned = (one.weights for one in pair)
+        self.relation: Relation = relate(dense, pruned)
+        self.recognised: Recognised = recognise(pruned, dense)
+        self.order = dense_numbers(pair[1], self.relation)
+        self.apart = comparable(pair, self.order)
+        self.parts: list[Part] = self.measuring.parts()
+        work.do(self.parts)
+        if "accuracy" in work.failures:
+            raise PrunescopeError(work.failures["accuracy"])
+        first, second = (self.measuring.logits(part) for part in self.parts if part.measure == "accuracy")
+        self.answers: Answers = compare_answers(first, second, matched.test, settings.accuracy)
+
+    def everything(self) -> tuple[dict[str, pd.DataFrame], dict[str, Any], dict[str, list[float]]]:
+        """Return all tables, and the metrics with their intervals."""
+        parts = self.measuring.tables(self.parts)
+        for table, rows in self.answers.tables.items():
+            parts.setdefault(table, {})["accuracy"] = [rows]
+        parts.setdefault("scores", {}).setdefault("size", []).extend(
+            program_size(one) for one in self.pair if not one.internals
+        )
+        self._name_units(parts)
+        tables = {name: joined(name, frames) for name, frames in parts.items()}
+        tables["networks"] = with_what_is_left(self._networks(), tables.get("scores"))
+        self._compare(tables)
+        tables |= {
+            "answers": self.answers.table,
+            "relations": self.relation.layers,
+            "steps": pd.DataFrame(self.work.rows),
+        }
+        before = recognise(self.pair[0].weights).layers
+        patterns = [before.assign(network="dense"), self.recognised.layers.assign(network="pruned")]
+        tables["patterns"] = pd.concat(patterns, ignore_index=True)
+        metrics, intervals = flatten(tables, self.recognised.overall, self.relation.overall, self.answers)
+        return tables, metrics, intervals
+
+    def _networks(self) -> pd.DataFrame:
+        """Return the table `networks`: one dense, one pruned from it."""
+        overall = self.recognised.overall
+        common = {"step": "", "seed": 0, "round": 0}
+        dense = {
+            "network": "dense",
+            "series": "dense",
+            "stage": "dense",
+            "rate": 0.0,
+            "target": "0",
+            "parent": None,
+        }
+        pruned = {
+            "network": "pruned",
+            "series": "pruned",
+            "stage": "pruned",
+            "retraining": "none",
+            "granularity": overall["granularity"],
+            "rate": overall["share"],
+            "target": "",
+            "parent": "dense",
+        }
+        return pd.DataFrame([dense | common, pruned | common], columns=list(STOP_COLUMNS))
+
+    def _name_units(self, parts: dict[str, dict[str, list[pd.DataFrame]]]) -> None:
+        """Number the units of the pruned network as those of the dense one, and name those that are logits."""
+        for table in ("units", "examples"):
+            for rows in [rows for frames in parts.get(table, {}).values() for rows in frames]:
+                one = self.pair[rows["network"].iloc[0] == "pruned"] if len(rows) else None
+                if one is not None and "class" in rows:
+                    names = rows["unit"].map(self.matched.named(one.role))
+                    rows["class"] = names.where(rows["layer"].isin(one.logit_layers), None)
+                if one is self.pair[1] and not self.apart:
+                    rows["unit"] = numbered_alike(rows, self.order)
+        if "dissection" in (units := parts.get("units", {})) and self.order and not self.apart:
+            units["dissection"][1] = with_gone_units(*units["dissection"])
+
+    def _compare(self, tables: dict[str, pd.DataFrame]) -> None:
+        """Add what measures say only of two networks."""
+        for name in ("mis", "dissection", "forgetting"):
+            settings = getattr(self.settings, name)
+            units = name != "forgetting"
+            if settings is None or name in self.work.failures or (units and self.apart):
+                continue
+            if not units and not self.matched.test.labelled:
+                self.work.failures[name] = "the images have no labels"
+                continue
+            try:
+                found = all_measures()[name].compare(tables, settings, self.matched.test, self.data)
+            except PrunescopeError as error:
+                self.work.failures[name] = str(error)
+                continue
+            for table, rows in found.items():
+                both = [tables[table], rows] if table in tables else [rows]
+                tables[table] = pd.concat(both, ignore_index=True)
+
+    def not_measured(self) -> dict[str, str]:
+        """Return measure to why it was not done."""
+        skipped = {
+            "speed": "not asked for (--speed)",
+            "dissection": "no annotated images were given (--concepts)",
+        }
+        names = {"mis", "dissection", "explanations", "forgetting", "speed"} - set(self.settings.measures)
+        return {name: skipped.get(name, "left out (--skip)") for name in sorted(names)} | self.work.failures
+
+    def warnings(self, any_order: bool) -> list[str]:
+        """Return what a reader must know before trusting the numbers."""
+        found = list(self.answers.warnings)
+        if lost := self.matched.left_out["images"]:
+            found.append(f"Images of {some(lost)} are left out: no output of both networks is of that class.")
+        for one in self.pair:
+            if isinstance(one.network, Program) and one.network.assumed_preprocess:
+                found.append(
+                    f"{one.shown} does not say what it expects of its images: ImageNet's usual preprocessing was "
+                    f"assumed. Give --{one.role}-preprocess if that is wrong."
+                )
+        if any_order and self.pair[1].nonzero > self.pair[0].nonzero:
+            found.append(
+                "The network called dense has fewer weights other than 0 than the one called pruned."
+            )
+        if self.pair[0].digest == self.pair[1].digest:
+            found.append(
+                "Both networks have the same weights: every change is 0, and every condition says little."
+            )
+        return found
+
+    def seconds(self) -> dict[str, float]:
+        """Return how long each measure took, of both networks together."""
+        rows = pd.DataFrame(self.work.rows)
+        return {str(name): float(own["seconds"].sum()) for name, own in rows.groupby("kind", sort=False)}
+
+    def write(self, folder: Path, about: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Path:
+        """Write `audit.json`, the tables, what is shown of images, and the page."""
+        from prunescope.report.audit import write_audit
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_tables(tables, folder / TABLES_FOLDER)
+            maps = {part.network: part for part in self.parts if part.measure == "explanations"}
+            write_pictures(
+                folder, tables, self.pair, self.matched.test, self.settings, self.data,
+                lambda network, method: self.work.folder(maps[network]),
+            )  # fmt: skip
+            draft = folder / f".{ABOUT}"
+            draft.write_text(json.dumps(about, indent=1), encoding="utf-8")
+            draft.replace(folder / ABOUT)
+        except OSError as error:
+            raise describe_os_error(error, f"writing {folder}") from error
+        return write_audit(folder)
+
+
+def _verdict(answered: Sequence[Mapping[str, Any]]) -> str:
+    if not answered:
+        return "not asked"
+    return "passed" if all(each["held"] is False for each in answered) else "failed"
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can say: numbers of numpy as Python's, None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
