@@ -164,8 +164,8 @@ def test_a_network_exactly_at_the_bound_keeps_it_whatever_rounding_does(tmp_path
     pruned = {"weights": {"0.5": [sized(0.5, top1=round(value - 0.01, 3)) for value in dense]}}
     run = write_run(tmp_path / "r", [sized(1, top1=value) for value in dense], pruned)
     (answer,) = recommend(run, "top1 >= dense - 0.01").answers.to_dict("records")
-    assert (answer["surplus"], answer["low"], answer["high"]) == (0, 0, 0)
-    assert answer["shown"]
+    assert (answer["surplus"], answer["kept"], answer["shown"]) == (0, True, False)
+    assert (answer["over"], answer["n"]) == ("", 900)  # of numbers that are all alike there is no interval
     assert recommend(run, "top1 > dense - 0.01").best is None
 
 
@@ -484,6 +484,52 @@ def test_a_network_of_which_nothing_is_left_is_the_cheapest(tmp_path: Path) -> N
     )
     assert found.best == Network("weights", "0.999")
     json.loads(found.to_json(), parse_constant=pytest.fail)
+
+
+def test_a_value_without_end_is_one(tmp_path: Path) -> None:
+    made = {"weights": {"0.999": [sized(0.0, top1=0.5)]}}
+    run = write_run(tmp_path / "r", [sized(1, top1=0.9)], made)
+    found = recommend(run, "compression_reachable >= 10")
+    assert found.best == Network("weights", "0.999")
+    assert found.answers["value"].tolist() == [math.inf]
+
+
+def test_seeds_that_are_all_alike_do_not_show_that_every_seed_would_be(tmp_path: Path) -> None:
+    made = {
+        "weights": {"0.5": [sized(0.5, top1=top1, detectors=40, zeros_all=0.5) for top1 in (0.8, 0.7, 0.9)]}
+    }
+    run = write_run(tmp_path / "r", [sized(1, top1=0.9, detectors=40, zeros_all=0)] * 3, made)
+    found = recommend(run, ["detectors >= dense", "zeros_all >= 0.5"])
+    assert found.answers["shown"].tolist() == [False, True]  # zeros are counted
+    assert any(
+        "(the same in all 3 seeds: no interval): kept, no interval" in said for said in found.sentences
+    )
+    assert recommend(run, "detectors >= dense", sure=True).best is None
+
+
+def test_a_shortfall_is_a_share_of_what_it_says(tmp_path: Path) -> None:
+    made = {"weights": {"0.5": [sized(0.5, units_dead=5, lost_share=0.03)]}}
+    run = write_run(tmp_path / "r", [sized(1, units_dead=0, lost_share=0)], made)
+    for wish, missed in (("units_dead <= 4", "25 % of the bound"), ("lost_share <= 0", "0.03")):
+        (said,) = [each for each in recommend(run, wish).sentences if each.startswith("What it misses most")]
+        assert said == f"What it misses most is “{wish}”, by {missed}."
+
+
+def test_what_the_dense_network_never_had_does_not_give_way(tmp_path: Path) -> None:
+    made = {"weights": {"0.5": [sized(0.5, top1=0.8, detectors=40)]}}
+    run = write_run(tmp_path / "r", [sized(1, top1=0.9, detectors=40)], made)
+    found = recommend(run, ["detectors >= 60", "top1 >= 0.85"])
+    assert "What gives way first as more is pruned is “top1 >= 0.85”." in found.sentences
+    assert "The dense network does not keep “detectors >= 60” either: its detectors is 40." in found.sentences
+
+
+def test_a_bound_that_turns_round_is_none(tmp_path: Path) -> None:
+    made = {"weights": {"0.5": [sized(0.5, gap=-0.1)]}}
+    (answer,) = recommend(
+        write_run(tmp_path / "r", [sized(1, gap=-0.4)], made), "gap / dense >= 0.9"
+    ).answers.to_dict("records")
+    assert math.isnan(answer["surplus"])
+    assert not answer["kept"]  # -0.1 is a quarter of -0.4
 
 
 @pytest.mark.parametrize(

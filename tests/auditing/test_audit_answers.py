@@ -231,6 +231,10 @@ def test_equal_networks() -> None:
     assert found.metrics["logits_equal"] is True
     low, high = found.intervals["top1_drop"]
     assert low < 0 < high  # 150 images without a change do not show that there is none anywhere
+    interval = stats.binomtest(0, IMAGES).proportion_ci(method="wilson")
+    for name in ("changed", "lost", "gained"):
+        assert found.intervals[name] == pytest.approx(interval)
+    assert found.intervals["agreement"] == pytest.approx([1 - interval.high, 1])
 
 
 @pytest.mark.parametrize(("factor", "equal"), [(1 + 5e-5, True), (1 + 5e-4, False)])

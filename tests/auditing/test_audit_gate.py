@@ -161,11 +161,22 @@ def test_odd_values_are_written(value: Any, text: str) -> None:
         ("worst_class - 1 == 0", "for a number"),
         ("logits_equal == 'true'", "for a number"),
         ("top1_drop == 'much'", "for a number"),
+        ("granularity == filter", "no metric of an audit 'filter'.*; a text to compare with goes in quotes"),
+        ("top1_drop > 1", "never holds: top1_drop is a share, 1 at most; write 1 % as 0.01"),
+        ("zeros_pruned < 50", "always holds: zeros_pruned is a share"),
+        ("95 > agreement", "always holds: agreement is a share"),
     ],
 )  # fmt: skip
 def test_conditions_that_make_no_sense_are_refused_before_any_work(text: str, says: str) -> None:
     with pytest.raises(PrunescopeError, match=says):
         check_conditions(["top1_drop > 0.01", text], EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "text", ["top1_drop >= 1", "file_left > 1.5", "100 * top1_drop > 1", "mis_change > 1"]
+)
+def test_bounds_that_can_be_reached_are_not_refused(text: str) -> None:
+    assert check_conditions([text], EVERYTHING)[0].text == text
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,16 @@ def test_exit_code_2_says_that_none_will_do(run: Path, prunescope: Prunescope, t
     assert not (run / "recommendation").exists()
 
 
+def test_the_nearest_is_listed_however_many_cost_less(prunescope: Prunescope, tmp_path: Path) -> None:
+    pruned = {"weights": {f"0.{i}": [sized(1 - i / 100, top1=0.9 - i / 200)] for i in range(10, 40)}}
+    called = prunescope(
+        "recommend", write_run(tmp_path / "many", [sized(1, top1=0.9)], pruned), "--keep", "top1 > 0.9"
+    )
+    assert called.code == 2
+    (nearest,) = [line for line in called.out.splitlines() if line.startswith("→")]
+    assert nearest.split()[:3] == ["→", "weights", "0.1"]
+
+
 def test_sure_asks_for_more(run: Path, prunescope: Prunescope) -> None:
     assert prunescope("recommend", run, "--keep", "top1 >= 0.5").code == 0
     called = prunescope("recommend", run, "--keep", "top1 >= 0.5", "--sure")

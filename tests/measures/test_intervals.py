@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from prunescope.measures.intervals import (
     bootstrap_mean,
@@ -11,6 +12,7 @@ from prunescope.measures.intervals import (
     mean_interval,
     median_interval,
     t_interval,
+    wilson_share,
 )
 
 
@@ -41,6 +43,13 @@ def test_a_share_is_a_mean_of_zeros_and_ones() -> None:
 def test_certain_shares_have_no_width() -> None:
     assert bootstrap_share(0, 50) == (0, 0)
     assert bootstrap_share(50, 50) == (1, 1)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (0, 50), (3, 50), (120, 200), (50, 50)])
+def test_wilsons_interval_is_scipys(hits: int, n: int) -> None:
+    assert wilson_share(hits, n) == pytest.approx(
+        stats.binomtest(hits, n).proportion_ci(method="wilson"), abs=1e-12
+    )
 
 
 def test_blocks_of_many_images_are_drawn_like_one(monkeypatch: pytest.MonkeyPatch) -> None:

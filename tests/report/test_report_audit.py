@@ -288,6 +288,15 @@ def test_zeros_of_the_dense_network_are_not_hidden(tmp_path):
     assert {row[table.columns.index("Zeros, dense")].number for row in table.cells} == {0.25}
 
 
+def test_without_zeros_there_is_no_figure_of_zeros(tmp_path):
+    def fill(tables):
+        rewrite(tables / "patterns.parquet", lambda table: table.assign(zeros=1.0))
+        rewrite(tables / "layers.parquet", lambda table: table.assign(zeros=0.0, unreachable=0.0))
+
+    assert not pruning(edited(tmp_path, fill)).plots
+    assert pruning(edited(tmp_path / "again")).plots
+
+
 def test_what_is_stranded_is_said_beside_the_zeros(tmp_path):
     facts = pruning_in_words(edited(tmp_path, metrics={"zeros_pruned": 0.3, "unreachable_pruned": 0.6}))
     assert "60.0 % of them can no longer act" in spaced(facts[0].text)

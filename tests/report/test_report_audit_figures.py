@@ -100,6 +100,9 @@ def test_dumbbells_join_both_values_of_each_row():
     assert lines(units, "s")[0][0][0] == 8
     assert math.isnan(lines(units, "s")[0][0][1])
     assert lines(concepts, "s") == [([2, 0], [0, 1])]
+    assert [ax.get_xlim()[0] for ax in figure.axes] == [0, 0]
+    assert units.get_xlim()[1] > 10
+    assert concepts.get_xlim()[1] > 3
     assert [label.get_text() for label in units.get_yticklabels()] == ["all", "part"]
 
 

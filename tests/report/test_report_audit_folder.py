@@ -105,6 +105,8 @@ def test_a_damaged_audit_json_says_what_is_wrong(folder, content, found):
         ({"conditions": [{"condition": "x > 1"}]}, "conditions.0.held"),
         ({"dense": "a file"}, "dense"),
         ({"names": "abc"}, "names"),
+        ({"pruning": {"notes": 3}}, "pruning.notes"),
+        ({"images": {"source": "x", "n": "many", "labelled": True}}, "images.n"),
     ],
 )
 def test_what_is_not_as_it_should_be_is_named(folder, about, found):

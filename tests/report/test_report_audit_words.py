@@ -31,6 +31,7 @@ def spaced(text):
         ((0.002, 0.0, 0.008), "is not shown to change (+0.2 points, 0.0 to +0.8 points)"),
         ((0.0, -0.001, 0.001), "is not shown to change (0.0 points, −0.1 to +0.1 points)"),
         ((0.0, 0.0, 0.0), "is the same"),
+        ((1e-6, -1e-5, 1e-5), "is the same to the digits written"),
         ((0.0, NAN, NAN), "is the same"),
         ((-0.02, NAN, NAN), "falls by 2.0 points"),
         ((0.02, NAN, 0.03), "rises by 2.0 points"),
@@ -41,7 +42,7 @@ def test_a_change_is_said_to_be_no_more_than_its_interval_shows(change, said):
 
 
 def test_a_change_that_is_not_shown_is_never_called_the_same():
-    for value in (-0.01, -1e-9, 0.0, 1e-9, 0.01):
+    for value in (-0.01, -1e-9, 0.0, 1e-9, 0.01):  # what is written of the interval is wider than 0
         said = changed(Number(value, value - 0.02, value + 0.02), plain(3))
         assert said.startswith("is not shown to change (")
 

@@ -69,6 +69,14 @@ class Classes(_Part):
     left_out: dict[str, list[str]] = {}
 
 
+class Told(_Part):
+    """What weights tell: a sentence, more of them, and by granularity the share of the zeros in whole groups of it."""
+
+    text: str = ""
+    notes: list[str] = []
+    evidence: dict[str, float] = {}
+
+
 class Answered(_Part):
     """One condition of `--fail-if`, and whether it held; None: a number that it needs is not known."""
 
@@ -89,8 +97,8 @@ class Record(_Part):
     names: list[str] = []
     comparable: bool
     why_not: str = ""
-    pruning: dict[str, Any] = {}
-    relation: dict[str, Any] = {}
+    pruning: Told = Told()
+    relation: Told = Told()
     metrics: dict[str, Value]
     intervals: dict[str, tuple[float | None, float | None]] = {}
     meanings: dict[str, str] = {}

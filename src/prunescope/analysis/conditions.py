@@ -31,7 +31,7 @@ _ARITHMETIC: dict[type[ast.AST], Callable[..., float]] = {
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
 }
-_TRUTHS = {"true": 1.0, "false": 0.0, "True": 1.0, "False": 0.0}
+_TRUTHS = {"true": 1.0, "false": 0.0}  # True and False are constants of Python's own
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,8 @@ def parse(text: str, known: Collection[str], what: str = "metric") -> Condition:
     listed = some(list(known) if isinstance(known, Sequence) else sorted(known))
     if unknown := [name for name in found if name not in known]:
         listed = did_you_mean(unknown[0], known) or f": there are {listed}"
+        if isinstance(comparison.ops[0], ast.Eq | ast.NotEq):
+            listed += "; a text to compare with goes in quotes"
         raise PrunescopeError(f"no {what} {unknown[0]!r} for the condition {text!r}{listed}")
     if not found:
         raise _refused(text, f"it names nothing: it needs a {what}, such as {listed}")

@@ -23,6 +23,7 @@ from prunescope.measures.significance import half_width
 COUNTED = (
     "weights",
     "nonzero",
+    "prunable",
     "zeros",
     "unreachable",
     "gone",
@@ -40,7 +41,10 @@ NOISE = 1e-9  # what rounding leaves of a mean of 0, as a share of what was adde
 
 
 class Interval(NamedTuple):
-    """The 95 % interval of a surplus, and over what; `n`: of how many, 0 where that is not known."""
+    """The 95 % interval of a surplus, and over what; `n`: of how many, 0 where that is not known.
+
+    Where there is none, `over` is "" and `n` how many networks there are, which then have all the same surplus.
+    """
 
     low: float
     high: float
@@ -109,9 +113,12 @@ class Asked:
         surpluses = [wish.surplus(*pair) for pair in zip(values, dense, strict=True)]
         if not surpluses:
             return values, dense, NONE
-        if len(surpluses) > 1 and not (len(set(surpluses)) == 1 and are_one(pairs)):
-            return values, dense, Interval(*t_interval(surpluses), "seeds", len(surpluses))
-        return values[:1], dense[:1], self._of_one(wish, pairs.iloc[0], surpluses[0])
+        n = len(surpluses)
+        if max(surpluses) - min(surpluses) > NOISE * max(map(abs, values)):
+            return values, dense, Interval(*t_interval(surpluses), "seeds", n)
+        if wish.metric.startswith(COUNTED) or n == 1 or are_one(pairs):
+            return values[:1], dense[:1], self._of_one(wish, pairs.iloc[0], surpluses[0])
+        return values, dense, NONE._replace(n=n)  # a few counts that are alike do not say that all would be
 
     def _of_one(self, wish: Wish, network: pd.Series[Any], surplus: float) -> Interval:
         """Return the interval that one network alone has: of counts, over images, or the metric's own."""
@@ -120,10 +127,14 @@ class Asked:
         if wish.metric == "top1" and (found := self._over_images(wish, network, surplus)):
             return found
         if wish.of_dense:
-            return NONE
+            return NONE._replace(n=1)
         ends = [float(network.get(f"{wish.metric}_{end}", math.nan)) for end in ("low", "high")]
         low, high = sorted(wish.surplus(end, math.nan) for end in ends)
-        return Interval(low, high, _resampled(wish.metric), 0) if math.isfinite(low + high) else NONE
+        return (
+            Interval(low, high, _resampled(wish.metric), 0)
+            if math.isfinite(low + high)
+            else NONE._replace(n=1)
+        )
 
     def _over_images(self, wish: Wish, network: pd.Series[Any], surplus: float) -> Interval | None:
         """Return the interval of top-1 over images, each network's answer beside the dense network's."""
@@ -194,5 +205,7 @@ def _mean(values: Sequence[float]) -> float:
     """Return the mean; 0 where only rounding is left of it, NaN of nothing."""
     if not values:
         return math.nan
+    if not all(map(math.isfinite, values)):  # a compression of which nothing is left
+        return sum(values) / len(values)
     mean = math.fsum(values) / len(values)
     return 0.0 if abs(mean) <= NOISE * max(map(abs, values)) else mean

@@ -9,6 +9,7 @@ from typing import Any
 from prunescope.analysis.kept import COUNTED
 from prunescope.analysis.recommendation import TIE, Network, Recommendation
 from prunescope.analysis.results import records
+from prunescope.analysis.wishes import Wish
 
 Name = Callable[[Network], str]
 Answer = dict[str, Any]  # a row of `Recommendation.answers`
@@ -69,7 +70,8 @@ def interval(answer: Answer) -> str:
     if answer["over"] == "counted":
         return "counted, not estimated"
     if not answer["over"]:
-        return "one network: no interval"
+        alike = {0: "", 1: "one network: "}.get(answer["n"], f"the same in all {answer['n']} seeds: ")
+        return f"{alike}no interval"
     of = "what the measure resamples" if answer["over"] == "itself" else str(answer["over"])
     number_of = f"{answer['n']:,} " if answer["n"] else ""
     return f"95 %: {signed(answer['low'])} to {signed(answer['high'])} over {number_of}{of}"
@@ -120,8 +122,16 @@ def _nearest(found: Recommendation, name: Name) -> Iterator[str]:
     worst = min(found.answers_of(found.nearest), key=lambda answer: answer["relative"])
     yield f"Nearest is {_with_cost(found, found.nearest, name)}."
     if worst["relative"] < 0:
-        of = "dense network's value" if math.isfinite(worst["dense"]) else "bound"
-        yield f"What it misses most is “{worst['wish']}”, by {-100 * worst['relative']:.2g} % of the {of}."
+        yield f"What it misses most is “{worst['wish']}”, by {_shortfall(worst)}."
+
+
+def _shortfall(answer: Answer) -> str:
+    share = f"{number(-100 * answer['relative'], 2)} % of"
+    if answer["scale"] == abs(answer["dense"]):
+        return f"{share} the dense network's value"
+    if answer["scale"] == abs(answer["bound"]):
+        return f"{share} the bound"
+    return number(-answer["surplus"], 2)  # of 0 there is no share
 
 
 def _with_cost(found: Recommendation, network: Network, name: Name) -> str:
@@ -147,9 +157,15 @@ def each_wish(found: Recommendation) -> Iterator[str]:
 def dense_itself(found: Recommendation) -> Iterator[str]:
     """Say, if none will do, which wishes the dense network does not keep either."""
     for wish in found.wishes if found.best is None else ():
-        dense = found.dense[wish.metric]
-        if not wish.metric.startswith(OF_COST) and wish.surplus(dense, dense) < 0:
-            yield f"The dense network does not keep “{wish.text}” either: its {wish.metric} is {number(dense)}."
+        if not wish.metric.startswith(OF_COST) and _dense_misses(found, wish):
+            dense = number(found.dense[wish.metric])
+            yield f"The dense network does not keep “{wish.text}” either: its {wish.metric} is {dense}."
+
+
+def _dense_misses(found: Recommendation, wish: Wish) -> bool:
+    dense = found.dense[wish.metric]
+    surplus = wish.surplus(dense, dense)
+    return not (math.isnan(surplus) or wish.holds(surplus))
 
 
 def what_costs(found: Recommendation, name: Name = str) -> Iterator[str]:
@@ -158,7 +174,8 @@ def what_costs(found: Recommendation, name: Name = str) -> Iterator[str]:
         return
     prices = found.prices.dropna(subset=["cost"])
     if found.best is not None and prices["saved"].max() <= TIE * found.row_of(found.best)["cost"]:
-        yield "No single wish costs anything: without any one of them, the choice is no smaller."
+        aim = "smaller" if found.by.share else "faster"
+        yield f"No single wish costs anything: without any one of them, the choice is no {aim}."
         return
     if prices.empty:
         yield "No single wish is the reason: without any one of them, none keeps the others."
@@ -170,10 +187,8 @@ def what_costs(found: Recommendation, name: Name = str) -> Iterator[str]:
 
 def first_to_give_way(found: Recommendation) -> Iterator[str]:
     """Say what gives way first as more is pruned, over all series."""
-    table = found.gives_way
-    table = table[
-        ~table["wish"].isin([wish.text for wish in found.wishes if wish.metric.startswith(OF_COST)])
-    ]
+    never_had = [w.text for w in found.wishes if w.metric.startswith(OF_COST) or _dense_misses(found, w)]
+    table = found.gives_way[~found.gives_way["wish"].isin(never_had)]
     firsts = table[table["place"] == 1].groupby("wish", sort=False)["series"].nunique()
     if len(found.wishes) < 2 or firsts.empty:
         return

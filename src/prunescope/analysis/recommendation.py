@@ -74,9 +74,10 @@ class Recommendation:
             over, n, kept, shown, relative, scale, front`. `surplus`: by how much the value is better than the bound,
             paired with the dense network of the same seed, the mean over seeds; `low`, `high`: its 95 % interval, over
             what `over` says: "seeds", or of one network "images", "units", "rounds", "itself" (whatever the measure
-            resamples), "counted" (nothing is estimated), "" (there is none); `n`: of how many, 0 where that is not
-            known; `relative`: as a share of `scale`, the dense value, or
-            the bound where there is none; `front`: whether no other network is both cheaper and better in this metric.
+            resamples), "counted" (nothing is estimated), "" (there is none: one network, or all seeds have the same
+            surplus); `n`: of how many, 0 where that is not known; `relative`: as a share of `scale`, the dense value,
+            or the bound where there is none or it is 0, or 1; `front`: whether no other network is both cheaper and
+            better in this metric.
         points: one row per network, seed and metric: `series, target, seed, metric, cost, value`.
         gives_way: one row per series and wish, with targets as rates rise: `series, wish, since, until, at, again,
             place`: it is kept since and until these, not any longer at that, and again at that; each "" where there

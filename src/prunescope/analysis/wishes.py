@@ -37,9 +37,13 @@ class Wish:
     _name: str = field(repr=False, compare=False)
 
     def bound(self, dense: float) -> float:
-        """Return the value of the metric at which the wish just holds; NaN if `dense` is needed and is NaN."""
+        """Return the value of the metric at which the wish just holds; NaN if there is none.
+
+        So it is if `dense` is needed and is NaN, or if it turns a lower bound into an upper one: x / dense >= 1, for
+        a dense network below 0.
+        """
         line = _line(self._condition, self._name, dense)
-        return -line[0] / line[1] if line and line[1] else math.nan
+        return -line[0] / line[1] if line and line[1] and (line[1] > 0) == self.at_least else math.nan
 
     def surplus(self, value: float, dense: float) -> float:
         """Return by how much a value is better than the bound, in its unit; NaN if something is not known.

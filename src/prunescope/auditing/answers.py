@@ -19,7 +19,7 @@ from prunescope.images.source import ImageSet
 from prunescope.measures.accuracy import AccuracySettings, accuracy_tables, said_of
 from prunescope.measures.forgetting_classes import LOST, WON, forgotten_classes
 from prunescope.measures.forgetting_pairs import pairs_of
-from prunescope.measures.intervals import bootstrap_share, mean_intervals
+from prunescope.measures.intervals import mean_intervals, wilson_share
 from prunescope.measures.measure import Tables
 from prunescope.measures.significance import half_width, mcnemar
 
@@ -63,9 +63,10 @@ def compare_answers(
     """Compare what two networks put out for the same images.
 
     Intervals are over images: of changes, those of the paired differences (Bonett and Price's where an image is right
-    or wrong, so that they have a width where none changes; else Student's t, from 30 images the bootstrap). The
-    calibration error and its rise have none: the estimate is too high for a network that is well calibrated, and the
-    bootstrap does not notice. `overconfidence_rise` has one.
+    or wrong, so that they have a width where none changes; else Student's t, from 30 images the bootstrap); of
+    agreement and of what is changed, lost or gained, Wilson's. The calibration error and its rise have none: the
+    estimate is too high for a network that is well calibrated, and the bootstrap does not notice.
+    `overconfidence_rise` has one.
 
     Args:
         dense: (images, classes) logits of the classes that are compared.
@@ -293,7 +294,7 @@ def _means(values: Mapping[str, Floats]) -> dict[str, Found]:
 
 def _share(hits: NDArray[np.bool_]) -> Found:
     count, n = int(hits.sum()), len(hits)
-    return Found(count / n, *bootstrap_share(count, n))
+    return Found(count / n, *wilson_share(count, n))
 
 
 def _drop(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Found:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from prunescope.auditing.answers import Answers, compare_answers
 from prunescope.auditing.classes import Matched, Outputs, audited_images, match_classes
@@ -19,7 +20,8 @@ from prunescope.auditing.gate import answer, check_conditions
 from prunescope.auditing.measuring import Measuring, program_size
 from prunescope.auditing.metric_names import meanings
 from prunescope.auditing.metrics import flatten
-from prunescope.auditing.networks import Audited, Given, open_audited, refuse_same, refuse_swapped
+from prunescope.auditing.networks import Audited, Given, borrowed, open_audited, refuse_same, refuse_swapped
+from prunescope.auditing.out import prepare
 from prunescope.auditing.pictures import write_pictures
 from prunescope.auditing.relation import Relation, relate
 from prunescope.auditing.settings import AuditSettings, audit_settings
@@ -27,9 +29,9 @@ from prunescope.auditing.units import comparable, dense_numbers, numbered_alike,
 from prunescope.auditing.work import Part, Work, at_work
 from prunescope.errors import PrunescopeError, describe_os_error, some
 from prunescope.images.source import ImageSet
-from prunescope.images.split import limited
 from prunescope.measures import all_measures
 from prunescope.networks.class_names import read_class_names
+from prunescope.networks.export import first_line
 from prunescope.networks.network import resolve
 from prunescope.networks.programs import Program
 from prunescope.pruning.recognition import Recognised, recognise
@@ -40,7 +42,6 @@ from prunescope.study.tables import STOP_COLUMNS, TABLES_FOLDER, joined, with_wh
 
 FORMAT = 1
 ABOUT = "audit.json"
-LIMIT_SEED = 0
 Names = str | Path | Sequence[str] | None  # of classes: a file, the word imagenet, or the names themselves
 
 
@@ -85,7 +86,7 @@ class Audit:
 def audit(
     dense: Given,
     pruned: Given,
-    images: ImageSet | str,
+    images: ImageSet | str | Path,
     *,
     network: str | None = None,
     dense_preprocess: Mapping[str, Any] | None = None,
@@ -141,30 +142,34 @@ def audit(
     """
     started, watcher = datetime.now(UTC), watcher or Watcher()
     folder = None if data is None else Path(data)
-    place = where(None, device)
-    test = audited_images(images, folder) if isinstance(images, str) else images
-    test = limited(test, limit, LIMIT_SEED)
+    place = _place(device)
+    test = images if isinstance(images, ImageSet) else audited_images(str(images), folder)
     own = [name for name in ("masks", "attributes") if getattr(test, name) is not None]
-    chosen = audit_settings(settings or {}, concepts=concepts, masks=masks, own=own, speed=speed, skip=skip)
-    asked = check_conditions(fail_if, chosen, test.labelled)
-    pair = (
-        open_audited(dense, "dense", network, dense_preprocess, folder),
-        open_audited(pruned, "pruned", network, pruned_preprocess, folder),
+    chosen = audit_settings(
+        settings or {}, concepts=_several(concepts), masks=masks, own=own, speed=speed, skip=_several(skip)
     )
-    refuse_same(*pair)
-    if not any_order:
-        refuse_swapped(*pair)
-    for one in pair:
-        if one.internals:
-            one.network.to(place["device"])
-    matched = match_classes(
-        test,
-        _outputs(pair[0], dense_classes, folder),
-        _outputs(pair[1], pruned_classes, folder),
-        None if class_map is None else resolve(class_map, folder),
-    )
-    with at_work(watcher) as work:
-        done = _Done(pair, matched, chosen, place, folder, work)
+    asked = check_conditions(_several(fail_if), chosen, test.labelled)
+    with borrowed(dense, pruned), at_work(watcher) as work:
+        pair = (
+            open_audited(dense, "dense", network, dense_preprocess, folder),
+            open_audited(pruned, "pruned", network, pruned_preprocess, folder),
+        )
+        refuse_same(*pair)
+        if not any_order:
+            refuse_swapped(*pair)
+        for one in pair:
+            if one.internals:
+                one.network.to(place["device"])
+        matched = match_classes(
+            test,
+            _outputs(pair[0], dense_classes, folder),
+            _outputs(pair[1], pruned_classes, folder),
+            None if class_map is None else resolve(class_map, folder),
+            limit,
+        )
+        if out is not None:
+            prepare(Path(out), images, folder)
+        done = _Done(pair, matched, chosen, _several(skip), place, folder, work)
         tables, metrics, intervals = done.everything()
         answered = answer(asked, metrics, intervals, done.not_measured())
         about = {
@@ -215,6 +220,20 @@ def _outputs(one: Audited, names: Names, data: Path | None) -> Outputs:
     return Outputs(one.outputs, None if read is None else tuple(read))
 
 
+def _several(given: Collection[str]) -> Collection[str]:
+    """Take a text for a list of one."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _place(device: str) -> dict[str, Any]:
+    place = where(None, device)
+    try:
+        torch.zeros(1, device=place["device"]).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise PrunescopeError(f"no device {device!r} here ({first_line(error)}): give cpu or auto") from error
+    return place
+
+
 class _Done:
     """An audit whose networks are measured."""
 
@@ -223,11 +242,13 @@ class _Done:
         pair: tuple[Audited, Audited],
         matched: Matched,
         settings: AuditSettings,
+        skip: Collection[str],
         place: dict[str, Any],
         data: Path | None,
         work: Work,
     ) -> None:
         self.pair, self.matched, self.settings, self.data, self.work = pair, matched, settings, data, work
+        self.skip = skip
         self.measuring = Measuring(pair, matched, settings, place, data, work)
         dense, pruned = (one.weights for one in pair)
         self.relation: Relation = relate(dense, pruned)
@@ -322,12 +343,13 @@ class _Done:
 
     def not_measured(self) -> dict[str, str]:
         """Return measure to why it was not done."""
-        skipped = {
+        not_asked = {
             "speed": "not asked for (--speed)",
             "dissection": "no annotated images were given (--concepts)",
         }
-        names = {"mis", "dissection", "explanations", "forgetting", "speed"} - set(self.settings.measures)
-        return {name: skipped.get(name, "left out (--skip)") for name in sorted(names)} | self.work.failures
+        left_out = dict.fromkeys(self.skip, "left out (--skip)")
+        why = {name: not_asked[name] for name in not_asked if name not in self.settings.measures} | left_out
+        return dict(sorted(why.items())) | self.work.failures
 
     def warnings(self, any_order: bool) -> list[str]:
         """Return what a reader must know before trusting the numbers."""
@@ -360,7 +382,6 @@ class _Done:
         from prunescope.report.audit import write_audit
 
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             write_tables(tables, folder / TABLES_FOLDER)
             maps = {part.network: part for part in self.parts if part.measure == "explanations"}
             write_pictures(

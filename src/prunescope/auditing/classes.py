@@ -16,11 +16,13 @@ from prunescope.errors import PrunescopeError, describe_os_error, did_you_mean, 
 from prunescope.images.digests import digest_of
 from prunescope.images.folder import scheme_for
 from prunescope.images.source import ImageSet, is_scheme, open_images
+from prunescope.images.split import limited
 from prunescope.networks.class_names import IMAGENET, are_imagenet, imagenet_names, keys_of
 from prunescope.networks.network import resolve
 
 Side = Literal["dense", "pruned"]
 Positions = NDArray[np.int64]
+LIMIT_SEED = 0
 _OFFER = (
     f"name the outputs with --classes FILE or --classes {IMAGENET} (--dense-classes and --pruned-classes where they "
     "differ), or say with --class-map CSV (columns class,dense,pruned) which output is which class"
@@ -93,7 +95,13 @@ def audited_images(source: str, data: Path | None = None) -> ImageSet:
     return open_images(f"{scheme_for(source, data)}:{source}", "test", data)
 
 
-def match_classes(test: ImageSet, dense: Outputs, pruned: Outputs, class_map: Path | None = None) -> Matched:
+def match_classes(
+    test: ImageSet,
+    dense: Outputs,
+    pruned: Outputs,
+    class_map: Path | None = None,
+    limit: int | None = None,
+) -> Matched:
     """Find out which output of either network is which class of the images.
 
     Outputs of unknown names are taken to be, in this order: those of the other network, if it has as many; the classes
@@ -105,6 +113,7 @@ def match_classes(test: ImageSet, dense: Outputs, pruned: Outputs, class_map: Pa
     Args:
         class_map: CSV file with the columns class (of the images), dense and pruned (name or number of the output),
             which decides instead.
+        limit: at most so many images, of the classes that are compared, as even as can be.
 
     Raises:
         PrunescopeError: it cannot be found out, fewer than two classes are common, or no image is of any.
@@ -113,13 +122,13 @@ def match_classes(test: ImageSet, dense: Outputs, pruned: Outputs, class_map: Pa
     for side, own in outputs.items():
         _check(side, own)
     if class_map is not None:
-        return _by_map(test, outputs, class_map)
+        return _by_map(test, outputs, class_map, limit)
     known = {side: _known(side, outputs, test) for side in outputs}
     if any(not one.names for one in known.values()):
         if test.labelled or dense.count != pruned.count:
             raise _not_known(test, outputs, known)
-        return _in_order(test, dense.count)
-    return _by_name(test, known)
+        return _in_order(limited(test, limit, LIMIT_SEED), dense.count)
+    return _by_name(test, known, limit)
 
 
 @dataclass(frozen=True)
@@ -172,11 +181,11 @@ def _in_order(test: ImageSet, count: int) -> Matched:
     return Matched(test, names, None, None, "same", text, {"dense": [], "pruned": [], "images": []})
 
 
-def _by_name(test: ImageSet, known: Mapping[str, _Known]) -> Matched:
+def _by_name(test: ImageSet, known: Mapping[str, _Known], limit: int | None) -> Matched:
     dense, pruned = known["dense"], known["pruned"]
     ours, theirs, shown = keys_of(dense.names, pruned.names, test.classes)
     if ours == theirs:
-        images, lost = _relabelled(test, dense.names, ours, shown)
+        images, lost = _relabelled(test, dense.names, ours, shown, limit)
         how = min(dense.how, pruned.how, key=len)  # if one adopts the names of the other, those
         text = f"Both networks have {dense.count} outputs, {how}{_of_images(images, dense.names, lost)}."
         return Matched(
@@ -189,7 +198,7 @@ def _by_name(test: ImageSet, known: Mapping[str, _Known]) -> Matched:
     names = tuple(dense.names[output] for output in common)
     keys = [ours[output] for output in common]
     kept = set(keys)
-    images, lost = _relabelled(test, names, keys, shown)
+    images, lost = _relabelled(test, names, keys, shown, limit)
     text = (
         f"The dense network has {dense.count} outputs, {dense.how}, the pruned one {pruned.count}, {pruned.how}: only "
         f"the {len(common)} classes that both know are compared, and each network chooses among these"
@@ -204,10 +213,10 @@ def _by_name(test: ImageSet, known: Mapping[str, _Known]) -> Matched:
     return Matched(images, names, *positions, "names", text, left_out)
 
 
-def _by_map(test: ImageSet, outputs: Mapping[str, Outputs], path: Path) -> Matched:
+def _by_map(test: ImageSet, outputs: Mapping[str, Outputs], path: Path, limit: int | None) -> Matched:
     names, positions = read_class_map(path, outputs)
     keys, shown = keys_of(names, test.classes)
-    images, lost = _relabelled(test, names, keys, shown)
+    images, lost = _relabelled(test, names, keys, shown, limit)
     left_out = {"images": lost}
     for side, own in outputs.items():
         rest = np.setdiff1d(np.arange(own.count), positions[side]).tolist()
@@ -221,7 +230,7 @@ def _by_map(test: ImageSet, outputs: Mapping[str, Outputs], path: Path) -> Match
 
 
 def _relabelled(
-    test: ImageSet, names: tuple[str, ...], keys: Sequence[str], shown: Sequence[str]
+    test: ImageSet, names: tuple[str, ...], keys: Sequence[str], shown: Sequence[str], limit: int | None
 ) -> tuple[ImageSet, list[str]]:
     """Return the images of the classes `names`, labelled by them, and the names of the images' other classes.
 
@@ -230,7 +239,7 @@ def _relabelled(
         shown: of the images' classes.
     """
     if not test.labelled:
-        return test, []
+        return limited(test, limit, LIMIT_SEED), []
     place = {key: index for index, key in enumerate(keys)}
     number = np.array([place.get(key, -1) for key in shown], dtype=np.int64)
     labels = number[test.labels]
@@ -244,11 +253,13 @@ def _relabelled(
     lost = [test.classes[i] for i in np.unique(test.labels[labels < 0])]
     if len(kept) < len(test):
         test = test.subset(kept)
+    test = limited(test, limit, LIMIT_SEED)
     if test.classes == names:
         return test, lost
-    said = repr((test.fingerprint, names, labels[kept].tolist()))
+    labels = number[test.labels]
+    said = repr((test.fingerprint, names, labels.tolist()))
     fingerprint = digest_of(said.encode("utf-8", "surrogatepass"))
-    return replace(test, classes=names, labels=labels[kept], fingerprint=fingerprint), lost
+    return replace(test, classes=names, labels=labels, fingerprint=fingerprint), lost
 
 
 def _of_images(images: ImageSet, names: tuple[str, ...], lost: Sequence[str]) -> str:

@@ -43,7 +43,9 @@ def _checked(text: str, settings: AuditSettings, labelled: bool) -> Condition:
     for name in sorted(condition.names):
         if why := _why_not(name, known[name], settings, labelled):
             raise PrunescopeError(f"the condition {text!r} needs {name}, {why}")
-    _check_texts(condition, {name: known[name] for name in condition.names})
+    metrics = {name: known[name] for name in condition.names}
+    _check_texts(condition, metrics)
+    _check_share(condition, metrics)
     return condition
 
 
@@ -92,6 +94,20 @@ def _check_texts(condition: Condition, metrics: Mapping[str, Metric]) -> None:
                 f"the condition {condition.text!r} asks for {side!r}, which {texts[0]} never is"
                 f"{did_you_mean(side, known)}: it is one of {', '.join(known)}"
             )
+
+
+def _check_share(condition: Condition, metrics: Mapping[str, Metric]) -> None:
+    """Refuse a bound that no share reaches, such as 1 for 1 %: the gate would pass, or fail, whatever happens."""
+    (name,) = metrics if len(metrics) == 1 else [""]
+    alone = name in (condition.left_text, condition.right_text) and condition.operator not in {"==", "!="}
+    if not alone or metrics[name].quantity.unit != "share":
+        return
+    held = condition.holds({name: -1.0})  # a change of a share goes from −1 to 1
+    if held is not None and held is condition.holds({name: 1.0}):
+        raise PrunescopeError(
+            f"the condition {condition.text!r} {'always' if held else 'never'} holds: {name} is a share, 1 at most; "
+            "write 1 % as 0.01"
+        )
 
 
 def answer(

@@ -27,10 +27,11 @@ from prunescope.measures import all_measures
 from prunescope.measures.measure import Subject
 from prunescope.networks.network import logits_of, preprocess_of
 from prunescope.study.tables import MEASURE_COLUMN
-from prunescope.training.evaluation import LabelledPixels, predict
+from prunescope.training.evaluation import NO_IMAGES, LabelledPixels, predict
 
 LOGITS_FILE = "logits.npy"
 OF_UNITS = ("mis", "dissection", "explanations")  # measures that look inside
+OF_CLASSES = ("accuracy", "explanations")  # for which outputs that are not compared do not count
 VIEW = 0.05  # by which what two networks see of an image may differ, so that their maps are compared
 
 
@@ -96,7 +97,8 @@ class Measuring:
                 )
             np.save(folder / LOGITS_FILE, logits.numpy())
 
-        return Part("accuracy", one.role, self.decisive(one, "accuracy", 1), write)
+        settings = {"batch": self.settings.accuracy.batch, "precision": self.settings.accuracy.precision}
+        return Part("accuracy", one.role, self.decisive(one, "accuracy", 1, settings), write)
 
     def measured(self, name: str, one: Audited, first: Part | None = None) -> Part:
         """Return the part that keeps the tables of one measure of one network.
@@ -106,13 +108,13 @@ class Measuring:
         """
         measure = all_measures()[name]
         settings = getattr(self.settings, name, None) or measure.settings()
-        together = measure.together is not None
+        together = name in OF_CLASSES
         reference = first if together and self.same_view else None
 
         def write(folder: Path) -> None:
             subject = Subject(
                 one.network,
-                self.images[one.role],
+                self.images[one.role] if measure.looks_at_images else NO_IMAGES,
                 self.matched.test,
                 data=self.data,
                 progress=self.work.watcher.progress,
@@ -126,18 +128,15 @@ class Measuring:
             for table, rows in tables.items():
                 rows.to_parquet(folder / f"{table}.parquet", index=False)
 
-        decisive = self.decisive(one, name, measure.version)
+        own = settings.model_dump(mode="json", exclude=set(settings.places))
+        decisive = self.decisive(one, name, measure.version, own)
         if decisive is not None:
-            inputs = measure.inputs(settings, self.matched.test, self.data)
-            decisive |= {
-                "inputs": inputs,
-                "settings": settings.model_dump(mode="json", exclude=set(settings.places)),
-            }
+            decisive["inputs"] = measure.inputs(settings, self.matched.test, self.data)
             if reference is not None:
                 decisive["reference"] = reference.key
                 if reference.decisive is None:
                     decisive = None
-        return Part(name, one.role, decisive, write, needs=first)
+        return Part(name, one.role, decisive, write)
 
     def speed(self) -> Part:
         """Return the part that times both networks, which is done anew each time."""
@@ -150,25 +149,18 @@ class Measuring:
 
         return Part("speed", "both", None, write)
 
-    def decisive(self, one: Audited, name: str, version: int) -> dict[str, Any] | None:
+    def decisive(
+        self, one: Audited, name: str, version: int, settings: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
         """Return what decides a result of one network; None where its code cannot be told."""
         if one.identity is None:
             return None
-        outputs = self.outputs(one)
-        test = self.matched.test
-        settings = getattr(self.settings, name, None)
-        return {
-            "version": version,
-            "network": one.identity,
-            "images": test.fingerprint,
-            "classes": digest_of("\0".join(test.classes).encode("utf-8", "surrogatepass")),
-            "labels": digest_of(test.labels.astype("<i8").tobytes()),
-            "outputs": None if outputs is None else digest_of(outputs.astype("<i8").tobytes()),
-            "settings": None
-            if settings is None
-            else settings.model_dump(mode="json", exclude=set(settings.places)),
-            "where": self.where,
-        }
+        found = {"version": version, "network": one.identity, "settings": settings, "where": self.where}
+        if name == "accuracy" or all_measures()[name].looks_at_images:
+            found["images"] = self.matched.test.fingerprint  # of pixels, names and labels
+        if name in OF_CLASSES and (outputs := self.outputs(one)) is not None:
+            found["outputs"] = digest_of(outputs.astype("<i8").tobytes())
+        return found
 
     def outputs(self, one: Audited) -> NDArray[np.int64] | None:
         """Return which outputs of a network are compared; None: all, in order."""

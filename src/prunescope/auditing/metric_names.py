@@ -115,7 +115,7 @@ QUANTITIES = {
     "parameters": Quantity("all parameters of a forward pass", "parameters", "size", LEFT),
     "macs": Quantity("multiply-accumulates of an image, of weights that can act", "", "size", LEFT),
     "file_bytes": Quantity("the network in float32 under zstd; of two programs, their files", "bytes", "size", BOTH),
-    "file_left": Quantity("file_bytes, pruned / dense", "share", "size"),
+    "file_left": Quantity("file_bytes, pruned / dense", "", "size"),
     "dead_layers": Quantity("layers of the pruned network that are wholly 0", "layers", "size"),
     "granularity": Quantity("what was pruned, told from the zeros", "text", "size", values=PRUNED),
     "relation": Quantity("what the pruned network's weights are to the dense one's", "text", "size",

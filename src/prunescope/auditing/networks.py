@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,25 +132,52 @@ def open_audited(
     """
     if isinstance(given, nn.Module):
         return _live(given, role, preprocess)
-    name, at, weights = str(given).rpartition("@")
-    if at and not resolve(given, data).exists():
-        return _named(name, weights, role, preprocess, data)
+    if not isinstance(given, str | Path):
+        raise PrunescopeError(
+            f"the {role} network is a {type(given).__name__}, expected a torch.nn.Module or the path of a file"
+        )
     path = resolve(given, data)
-    if not path.is_file():
+    try:
+        is_there, is_file = path.exists(), path.is_file()
+    except OSError as error:
+        raise describe_os_error(error, f"looking for the {role} network {str(given)[:80]!r}") from error
+    name, at, weights = str(given).rpartition("@")
+    if at and not is_there:
+        return _named(name, weights, role, preprocess, data)
+    if not is_file:
         at_hint = "" if is_file_name(str(given)) else ", or write NAME@WEIGHTS for an architecture"
         raise PrunescopeError(
             f"no file {str(path)!r} for the {role} network: check the path, or --data{at_hint}"
         )
     if (form := program_format(path)) is not None:
         return _program(path, form, role, preprocess)
+    if read_state(path)[1].get("origin"):
+        return _opened(open_network(str(path.resolve())), role, path, "prunescope", preprocess)
     if architecture is None:
-        if not read_state(path)[1].get("origin"):
-            raise PrunescopeError(
-                f"{path} holds weights but not their architecture: name it with --network torchvision/<network>, "
-                f"or write NAME@{given}"
-            )
-        return _saved(path, role, preprocess)
+        raise PrunescopeError(
+            f"{path} holds weights but not their architecture: name it with --network torchvision/<network>, "
+            f"or write NAME@{given}"
+        )
     return _named(architecture, str(given), role, preprocess, data)
+
+
+@contextmanager
+def borrowed(*given: Given) -> Iterator[None]:
+    """Give live modules back the preprocessing and the device that they came with."""
+    modules = [one for one in given if isinstance(one, nn.Module)]
+    came = [
+        (one.__dict__.get("preprocess"), next(one.parameters(), torch.empty(0)).device) for one in modules
+    ]
+    try:
+        yield
+    finally:
+        for one, (preprocess, device) in zip(modules, came, strict=True):
+            if preprocess is not None:
+                one.preprocess = preprocess
+            else:
+                one.__dict__.pop("preprocess", None)
+            if next(one.parameters(), torch.empty(0)).device != device:
+                one.to(device)
 
 
 def refuse_same(dense: Audited, pruned: Audited) -> None:
@@ -214,13 +242,17 @@ def _live(network: nn.Module, role: Role, preprocess: Mapping[str, Any] | None) 
                 f"{role}_preprocess={{…}}"
             )
         network.preprocess = _with(getattr(network, "preprocess", None), preprocess)  # type: ignore[assignment]
+    types = {tensor.dtype for tensor in network.parameters()}
+    if types != {torch.float32}:  # that of the images
+        found = ", ".join(sorted(str(each).removeprefix("torch.") for each in types)) or "nothing"
+        raise PrunescopeError(
+            f"the parameters of the {role} network are of {found}, expected float32: give it as network.float()"
+        )
     kind = type(network)
-    weights = sum(tensor.numel() for tensor in network.parameters())
-    types: dict[str, float] = {}
-    for tensor in network.parameters():
-        name = str(tensor.dtype).removeprefix("torch.")
-        types[name] = types.get(name, 0.0) + tensor.numel() / weights
-    return Audited(network, role, f"the {role} {kind.__name__}", "", "module", kind.__qualname__, types, None)
+    stored = {"float32": 1.0}
+    return Audited(
+        network, role, f"the {role} {kind.__name__}", "", "module", kind.__qualname__, stored, None
+    )
 
 
 def _program(path: Path, form: str, role: Role, preprocess: Mapping[str, Any] | None) -> Audited:
@@ -231,11 +263,6 @@ def _program(path: Path, form: str, role: Role, preprocess: Mapping[str, Any] | 
         "preprocess": preprocess_of(program).model_dump(mode="json"),
     }
     return Audited(program, role, path.name, str(path), form, path.name, stored_types(path), identity)
-
-
-def _saved(path: Path, role: Role, preprocess: Mapping[str, Any] | None) -> Audited:
-    network = open_network(str(path.resolve()))
-    return _opened(network, role, path, "prunescope", preprocess)
 
 
 def _named(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from prunescope.analysis.audits import GALLERY, images_to_show
 from prunescope.auditing.networks import Audited
 from prunescope.auditing.settings import AuditSettings
 from prunescope.images.source import ImageSet
@@ -14,16 +15,6 @@ from prunescope.measures import all_measures
 from prunescope.networks.network import preprocess_of
 from prunescope.study.explanation_pictures import MapsOf, write_explanation_pictures
 from prunescope.study.pictures import shown_images, write_thumbnails
-
-ANSWERS = "answers"  # what stands for a measure in the table of thumbnails
-SHOWN = 24
-
-
-def changed_images(answers: pd.DataFrame) -> list[str]:
-    """Return the images that the page shows: those called otherwise, the furthest apart first."""
-    changed = answers[answers["changed"].astype(bool)]
-    ranked = changed.sort_values("divergence", ascending=False, kind="stable")
-    return [str(name) for name in ranked["image"].head(SHOWN)]
 
 
 def write_pictures(
@@ -38,12 +29,12 @@ def write_pictures(
     """Write what the page shows of images into `pictures/` of the audit's folder, as the dense network sees it."""
 
     def images_of(measure: str) -> ImageSet:
-        pictures = None if measure == ANSWERS else all_measures()[measure].pictures
+        pictures = None if measure == GALLERY else all_measures()[measure].pictures
         return test if pictures is None else pictures(getattr(settings, measure), test, data)
 
     preprocess = preprocess_of(pair[0].network)
     shown = shown_images(tables)
-    if names := changed_images(tables[ANSWERS]):
-        shown[ANSWERS] = set(names)
+    if changed := {name for names in images_to_show(tables["answers"]).values() for name in names}:
+        shown[GALLERY] = changed
     write_thumbnails(folder, shown, images_of, preprocess)
     write_explanation_pictures(folder, tables, maps_of, test, preprocess, settings.explanations)

@@ -77,10 +77,8 @@ def audit_settings(
         default = AuditSettings.model_fields[name].default
         known = {} if default is None else default.model_dump(exclude_unset=True)
         chosen[name] = {**known, **values}
-    for name in skip:
-        chosen[name] = None
     try:
-        return AuditSettings.model_validate(chosen)
+        return AuditSettings.model_validate(chosen).model_copy(update=dict.fromkeys(skip))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,14 +28,12 @@ class Part:
         network: "dense" or "pruned"; "both" for what needs the two at once.
         decisive: all that decides the result, as JSON; None for what is done anew each time.
         write: fills the folder that it is given.
-        needs: a part without which it cannot be done.
     """
 
     measure: str
     network: str
     decisive: dict[str, Any] | None
     write: Callable[[Path], None]
-    needs: Part | None = None
 
     @property
     def label(self) -> str:
@@ -67,7 +64,6 @@ class Work:
     own: Store
     watcher: Watcher
     failures: dict[str, str] = field(default_factory=dict)
-    traces: dict[str, str] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def do(self, parts: Sequence[Part]) -> None:
@@ -94,7 +90,6 @@ class Work:
                 error = str(failed)
             except Exception as failed:
                 error = f"{type(failed).__name__}: {failed}"
-                self.traces[part.label] = traceback.format_exc()
             if error is not None:
                 self.failures[part.measure] = error
             status: Status = "done" if error is None else "failed"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prunescope.cli.options import Data
+from prunescope.cli.options import Answer, Data
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -154,7 +154,7 @@ def audit(
         )
     _say(found, out)
     if not found.passed:
-        raise typer.Exit(FAILED)
+        raise Answer(FAILED)
 
 
 def _say(found: Audit, out: Path) -> None:

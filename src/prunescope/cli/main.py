@@ -22,6 +22,7 @@ from prunescope.cli import (
     tables,
     verify,
 )
+from prunescope.cli.options import Answer
 from prunescope.errors import PrunescopeError
 
 app = typer.Typer(
@@ -47,6 +48,8 @@ app.add_typer(concepts.concepts, name="concepts")
 app.command("schema")(schema.schema)
 
 INTERRUPTED = 130
+MISUSED = 2  # which is how typer ends after a wrong option
+ANSWERING = {"audit", "recommend"}  # commands to whose callers 2 is an answer: for them, every error is 1
 WHOLE_OR_NOT = {
     "recommend",
     "layers",
@@ -70,6 +73,8 @@ def run() -> None:
         if end.code == INTERRUPTED:  # which is how typer ends after Ctrl-C
             kept = "" if WHOLE_OR_NOT & set(sys.argv[1:2]) else _KEPT
             typer.echo(f"\nstopped{kept}", err=True)
+        if end.code == MISUSED and ANSWERING & set(sys.argv[1:2]) and not isinstance(end, Answer):
+            sys.exit(1)
         raise
     except BrokenPipeError:  # the reader of our output has gone, say `| head`
         sys.stderr.close()

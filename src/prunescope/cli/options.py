@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+
+class Answer(SystemExit):
+    """An exit code with a meaning of its own, where 2 does not say that the command was written wrongly."""
+
+
 Study = Annotated[Path, typer.Argument(help="A study file (YAML).", show_default=False)]
 Results = Annotated[Path, typer.Argument(help="The results of a study: runs/NAME.", show_default=False)]
 Data = Annotated[

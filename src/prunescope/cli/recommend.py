@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prunescope.cli.options import Results
+from prunescope.cli.options import Answer, Results
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,7 +65,7 @@ def recommend(
     console.print(_table(found))
     typer.echo(f"page: {page}")
     if found.best is None:
-        raise typer.Exit(NONE_KEEPS_ALL)
+        raise Answer(NONE_KEEPS_ALL)
 
 
 def _table(found: Recommendation) -> Table:
@@ -74,13 +74,18 @@ def _table(found: Recommendation) -> Table:
     from rich.text import Text
 
     from prunescope.analysis.recommend_words import number, verdict
-    from prunescope.analysis.recommendation import Network
+    from prunescope.analysis.recommendation import Network, of
     from prunescope.analysis.results import records
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("", "series", "target", found.by.axis.lower(), *(wish.text for wish in found.wishes)):
         table.add_column(Text(heading), overflow="fold")
-    rows = sorted(records(found.networks), key=lambda row: not row["kept"])[:MOST_LISTED]
+    kept = found.networks["shown" if found.sure else "kept"]
+    chosen = of(found.networks, found.shown) if found.shown else kept
+    order = found.networks.assign(
+        missed=~kept, short=-found.networks["worst"].where(~kept, 0.0), other=~chosen
+    )
+    rows = records(order.sort_values(["other", "missed", "short"], kind="stable")[:MOST_LISTED])
     rows.sort(key=lambda row: row["cost"])
     for row in rows:
         network = Network(row["series"], row["target"])

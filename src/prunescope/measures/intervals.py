@@ -32,6 +32,16 @@ def bootstrap_share(hits: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def wilson_share(hits: int, n: int) -> tuple[float, float]:
+    """Return the interval of hits / n by the score test, which has a width even where none of n is hit, or all.
+
+    *Source:* Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    z = NormalDist().inv_cdf(0.975)
+    middle, half = hits + z**2 / 2, z * math.sqrt(hits * (n - hits) / n + z**2 / 4)
+    return max(0.0, (middle - half) / (n + z**2)), min(1.0, (middle + half) / (n + z**2))
+
+
 def bootstrap_mean(values: NDArray[np.floating]) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean of `values`, (images,)."""
     generator, n = np.random.default_rng(_SEED), len(values)

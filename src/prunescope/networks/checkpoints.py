@@ -100,7 +100,7 @@ def bake_masks(state: Mapping[str, torch.Tensor]) -> State:
     baked = {}
     for name, tensor in state.items():
         if name.endswith(_MASKED) and (mask := name.removesuffix(_MASKED) + "_mask") in state:
-            baked[name.removesuffix(_MASKED)] = tensor * state[mask]
+            baked[name.removesuffix(_MASKED)] = tensor * state[mask].to(tensor.dtype)
         elif not (name.endswith("_mask") and name.removesuffix("_mask") + _MASKED in state):
             baked[name] = tensor
     return baked

@@ -79,8 +79,9 @@ def accuracy_in_words(audit: Audit) -> str:
     said.append(_differences(audit))
     calibration = pair_of(audit, "calibration_error")
     if calibration.dense.known:
-        ends = f"{percent(calibration.dense.value)} to {percent(calibration.pruned.value)}"
-        said.append(f"The calibration error goes from {ends}.")
+        before, after = percent(calibration.dense.value), percent(calibration.pruned.value)
+        way = f"goes from {before} to {after}" if before != after else f"is {before} in both"
+        said.append(f"The calibration error {way}.")
     return " ".join(filter(None, said))
 
 

@@ -17,7 +17,14 @@ from prunescope.report.formats import NO_VALUE, count, percent, quantity, signed
 
 STRANDED = 0.02  # from two points on, weights that can no longer act are worth a word beside the zeros
 MOST_OPEN = 24  # rows of a table that is not folded
+VISIBLE = 0.95  # of a size: what is less is written as a factor too
 SEEN = 0.01  # share of zeros from which they can be seen in a figure
+OF_LAYERS = (
+    "In the table of layers, recognised is what the zeros of the layer tell by themselves; filters, connections (all "
+    "weights that read one input) and kernels that are wholly zero are counted. Values: different ones among those "
+    "other than 0, where they are few enough to be shared. Unchanged: of the weights other than 0, those that are the "
+    "dense network’s own."
+)
 SIZES: dict[str, tuple[str, Write]] = {  # metrics that both networks have, and how they are written
     "weights": ("Weights", quantity),
     "nonzero": ("Weights other than 0", quantity),
@@ -30,14 +37,13 @@ SIZES: dict[str, tuple[str, Write]] = {  # metrics that both networks have, and 
 
 def pruning(audit: Audit) -> Section:
     """Say what was pruned and how the weights of the two networks are related."""
-    record = audit.record
-    texts = [str(record.pruning.get("text") or ""), *map(str, record.pruning.get("notes") or ())]
-    text = [" ".join(filter(None, texts)), str(record.relation.get("text") or "")]
-    notes = [str(note) for note in record.relation.get("notes") or ()]
+    pruned, relation = audit.record.pruning, audit.record.relation
+    text = [" ".join(filter(None, [pruned.text, *pruned.notes])), relation.text, *relation.notes]
     return Section(
         "pruning",
         "What was pruned",
-        text=[part for part in (*text, *notes) if part] or ["No weights could be looked at."],
+        text=[part for part in (*text, OF_LAYERS if len(audit.patterns) else "") if part]
+        or ["No weights could be looked at."],
         facts=_facts(audit),
         plots=_plots(audit),
         tables=[*_sizes(audit), *_layers(audit)],
@@ -47,26 +53,19 @@ def pruning(audit: Audit) -> Section:
 def pruning_in_words(audit: Audit) -> list[Fact]:
     """Say in short what was pruned, and how the two networks are related."""
     facts = []
-    if text := str(audit.record.pruning.get("text") or ""):
+    if text := audit.record.pruning.text:
         zeros, gone = audit.number("zeros_pruned"), audit.number("unreachable_pruned")
         if gone.known and gone.value - zeros.value > STRANDED:
             text += f" With the weights that read or feed only zeros, {percent(gone.value)} of them can no longer act."
         facts.append(Fact("Pruned", text))
-    if text := str(audit.record.relation.get("text") or ""):
+    if text := audit.record.relation.text:
         facts.append(Fact("Weights", text))
     return facts
 
 
 def _facts(audit: Audit) -> list[Fact]:
     """Say how sure one can be of what was recognised: which share of the zeros lies in whole groups of each kind."""
-    evidence = audit.record.pruning.get("evidence")
-    if not isinstance(evidence, dict) or not evidence:
-        return []
-    shares = [
-        f"{name} {percent(float(share))}"
-        for name, share in evidence.items()
-        if isinstance(share, int | float)
-    ]
+    shares = [f"{name} {percent(share)}" for name, share in audit.record.pruning.evidence.items()]
     return [Fact("Zeros in whole groups", ", ".join(shares))] if shares else []
 
 
@@ -88,9 +87,10 @@ def _sizes(audit: Audit) -> list[Table]:
     caption = (
         "The size of both networks. What can no longer act: weights that are zero, read only what is zero, or feed "
         "only that. Multiply-accumulates are those of live inputs and outputs and of weights other than 0; they are no "
-        "measured speed."
+        "measured speed. File: the network in float32 under zstd; of two programs, their own files."
     )
-    return [table_of(rows, caption, sortable=False)]
+    table = table_of(rows, caption, sortable=False)
+    return [Table(table.columns, table.rows, caption, narrow=True)]
 
 
 def _left(audit: Audit, name: str, pair: Pair) -> Cell:
@@ -101,7 +101,7 @@ def _left(audit: Audit, name: str, pair: Pair) -> Cell:
     ):
         return Cell(NO_VALUE, number=math.nan)
     ratio = pair.pruned.value / pair.dense.value
-    detail = times(1 / ratio) + " smaller" if 0 < ratio < 1 else ""
+    detail = times(1 / ratio) + " smaller" if 0 < ratio < VISIBLE else ""
     return Cell(percent(ratio), detail, ratio)
 
 
@@ -121,7 +121,8 @@ def _same(dense: pd.DataFrame, pruned: pd.DataFrame) -> bool:
 
 def _plots(audit: Audit) -> list[Plot]:
     dense, pruned = _of(audit, DENSE), _of(audit, PRUNED)
-    if pruned.empty:
+    every = pd.concat([dense, pruned])[["share", "unreachable"]]
+    if pruned.empty or not (every > SEEN).to_numpy().any():
         return []
     alike = _same(dense, pruned)
     shown = {"The pruned network": pruned}
@@ -150,19 +151,14 @@ def _layers(audit: Audit) -> list[Table]:
     dense, pruned = _of(audit, DENSE), _of(audit, PRUNED)
     own_names = audit.relations["pruned_layer"].fillna(audit.relations["layer"]).astype(str)
     related = dict(zip(own_names, records(audit.relations), strict=True))
-    about = (
-        "Recognised: what the zeros of the layer tell by themselves; whole filters, connections (all weights that read "
-        "one input) and kernels that are zero are counted. Values: different ones among those other than 0, where they "
-        "are few enough to be shared. Unchanged: of the weights other than 0, those that are the dense network’s own."
-    )
     if _same(dense, pruned):
         of_dense = dict(zip(dense["layer"].astype(str), dense["share"], strict=True))
         rows = [_row(row, of_dense, related) for row in records(pruned)]
-        return [_table(rows, f"Every layer of both networks. {about}")] if rows else []
+        return [_table(rows, "Every layer of both networks.")] if rows else []
     return [
         _table(
             [_row(row, {}, {}) for row in records(own)],
-            f"Every layer of the {name} network. {about}",
+            f"Every layer of the {name} network.",
         )
         for name, own in ((DENSE, dense), (PRUNED, pruned))
         if len(own)

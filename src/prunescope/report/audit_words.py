@@ -74,10 +74,14 @@ def signed_with(write: Write) -> Write:
 
     def written(value: float) -> str:
         text = write(abs(value))
-        nothing = not any(digit in text for digit in "123456789")  # rounds to 0
-        return ("" if nothing else "−" if value < 0 else "+") + text
+        return ("" if not _digits(text) else "−" if value < 0 else "+") + text
 
     return written
+
+
+def _digits(text: str) -> bool:
+    """Whether a written number is other than 0."""
+    return any(digit in text for digit in "123456789")
 
 
 def between(number: Number, write: Write) -> str:
@@ -101,6 +105,8 @@ def changed(change: Number, write: Write) -> str:
         return f"{way} by {write(abs(change.value))}" if change.value else "is the same"
     if change.value == change.low == change.high == 0:
         return "is the same"
+    if not any(_digits(write(abs(end))) for end in change):
+        return "is the same to the digits written"
     if change.shown:
         own = change if change.value > 0 else negative(change)
         way = "rises" if change.value > 0 else "falls"

@@ -87,8 +87,8 @@ def _draw_panel(
 
 
 def _placed(found: Recommendation, wish: Wish) -> pd.DataFrame:
-    """Return the networks that have a value, each with its cost and its interval about the value, as rates rise."""
-    own = found.answers[(found.answers["wish"] == wish.text) & found.answers["value"].notna()]
+    """Return the networks whose value can be drawn, each with its cost and its interval about it, as rates rise."""
+    own = found.answers[(found.answers["wish"] == wish.text) & found.answers["value"].map(math.isfinite)]
     known = found.networks[["series", "target", "rate", "cost", "kept", "shown"]]
     table = own.drop(columns=["kept", "shown"]).merge(known, on=["series", "target"])
     table = table.sort_values("rate", kind="stable")
