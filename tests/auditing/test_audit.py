@@ -17,6 +17,7 @@ from torch import nn
 import prunescope as ps
 from prunescope.auditing import measuring
 from prunescope.auditing.audit import Audit
+from prunescope.auditing.work import Part, Work
 from prunescope.measures.accuracy import calibration_error
 from prunescope.study.execute import Outcome, Watcher
 
@@ -351,3 +352,127 @@ def test_weights_that_are_not_finite_are_refused(files: Path, dense: nn.Module) 
     torch.save(state, files / "nan.pth")
     with pytest.raises(ps.PrunescopeError, match="NaN"):
         quick(files / "dense.safetensors", f"prunescope/sprig@{files / 'nan.pth'}")
+
+
+LITTLE: dict[str, Any] = {"skip": ("mis", "explanations", "dissection")}
+
+
+def state_of(network: nn.Module) -> dict[str, Any]:
+    hooks = [
+        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in network.modules()
+    ]
+    return {
+        "training": [module.training for module in network.modules()],
+        "gradients": [(weight.requires_grad, weight.grad) for weight in network.parameters()],
+        "preprocess": network.__dict__.get("preprocess"),
+        "names": set(network.__dict__),
+        "hooks": hooks,
+    }
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_live_modules_are_left_as_they_were(own: bool, dense: nn.Module, pruned: nn.Module) -> None:
+    network = copy.deepcopy(pruned).train()
+    network.get_submodule(FIRST).eval()
+    given = {**network.preprocess.model_dump(), "crop": 60}  # type: ignore[union-attr, operator]
+    if not own:
+        del network.preprocess
+    before, weights = state_of(network), copy.deepcopy(network.state_dict())
+    found = quick(dense, network, pruned_preprocess=given)
+    assert found.about["pruned"]["preprocess"]["crop"] == 60
+    with pytest.raises(ps.PrunescopeError):
+        quick(dense, network, pruned_preprocess=given, pruned_classes=["one", "two"])
+    assert state_of(network) == before
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_network_that_says_its_architecture_keeps_its_preprocessing(
+    files: Path, dense: nn.Module, pruned: nn.Module
+) -> None:
+    torch.save(dense.state_dict(), files / "dense.pth")
+    own = copy.deepcopy(pruned)
+    own.preprocess = own.preprocess.model_copy(update={"crop": 56})  # type: ignore[union-attr, operator]
+    ps.save_network(own, files / "own.safetensors")
+    found = quick(files / "dense.pth", files / "own.safetensors", network="prunescope/sprig", **LITTLE)
+    assert found.about["pruned"]["preprocess"]["crop"] == 56
+    assert found.about["pruned"]["format"] == "prunescope"
+    assert found.about["dense"]["format"] == "checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda network: network.half(), "of float16, expected float32: give it as network.float()"),
+        (lambda network: 7, "the pruned network is a int"),
+    ],
+)
+def test_what_is_no_network_of_float32_is_refused(
+    change: Callable[[nn.Module], Any], said: str, dense: nn.Module, pruned: nn.Module
+) -> None:
+    with pytest.raises(ps.PrunescopeError) as raised:
+        quick(dense, change(copy.deepcopy(pruned)))
+    assert said in str(raised.value)
+
+
+def test_a_single_text_is_a_list_of_one(dense: nn.Module, pruned: nn.Module, tmp_path: Path) -> None:
+    found = quick(dense, pruned, fail_if="zeros_pruned > 0.1", skip="mis", settings=FEW)
+    assert [each["condition"] for each in found.about["conditions"]] == ["zeros_pruned > 0.1"]
+    assert set(found.about["not_measured"]) == {"mis", "speed"}
+
+
+def test_answers_that_are_no_numbers_end_it_at_once(dense: nn.Module, pruned: nn.Module) -> None:
+    broken, watcher = copy.deepcopy(pruned), Counting()
+    broken.get_submodule(NORM).running_var.fill_(-1)  # type: ignore[operator, union-attr]
+    with pytest.raises(ps.PrunescopeError, match="NaN or infinite values"):
+        quick(dense, broken, watcher=watcher)
+    assert watcher.done == ["accuracy of the dense network", "accuracy of the pruned network"]
+
+
+@pytest.fixture
+def planned(files: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, str]]:
+    """What an audit would do, by the names under which it keeps the results."""
+    keys: dict[str, str] = {}
+
+    def refuse(work: Work, parts: list[Part]) -> None:
+        keys.update({part.label: part.key for part in parts})
+        raise ps.PrunescopeError("only planned")
+
+    def plan(**change: Any) -> dict[str, str]:
+        chosen: dict[str, Any] = {"settings": FEW, "skip": (), **change}
+        with pytest.raises(ps.PrunescopeError, match="only planned"):
+            quick(files / "dense.safetensors", files / "pruned.safetensors", **chosen)
+        return dict(keys)
+
+    monkeypatch.setattr(Work, "do", refuse)
+    return plan
+
+
+def test_what_decides_a_result_and_nothing_else_is_in_its_key(
+    files: Path, planned: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = planned()
+    assert len(set(before.values())) == len(before) == 10
+
+    def anew(**change: Any) -> set[str]:
+        after = planned(**change)
+        return {label.partition(" ")[0] for label in before if after[label] != before[label]}
+
+    look = {"accuracy", "mis", "explanations", "dissection"}  # scenes are annotated themselves
+    assert anew() == set()
+    assert anew(limit=70) == look
+    assert anew(settings={**FEW, "accuracy": {"bins": 5}}) == set()
+    assert anew(settings={**FEW, "accuracy": {"batch": 16}}) == {"accuracy"}
+    assert anew(settings={**FEW, "mis": {"tasks": 4, "references": 2}}) == {"mis"}
+    assert anew(fail_if=["top1_drop > 0.1"], any_order=True) == set()
+    other = {"crop": 60}
+    assert anew(dense_preprocess=other, pruned_preprocess=other) == look | {"size"}
+    classes = list(ps.open_images("scenes", "test").classes)
+    rows = "".join(f"{name},{i},{i}\n" for i, name in enumerate(classes))
+    (files / "all.csv").write_text(f"class,dense,pruned\n{rows}", encoding="utf-8")
+    assert anew(class_map=files / "all.csv") == {"accuracy", "explanations"}
+    (files / "six.csv").write_text(
+        "".join(f"class,dense,pruned\n{rows}".splitlines(True)[:7]), encoding="utf-8"
+    )
+    assert anew(class_map=files / "six.csv") == look
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert anew() == look | {"size"}

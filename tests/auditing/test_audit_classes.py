@@ -338,3 +338,28 @@ def test_images_that_are_not_there(tmp_path: Path, source: str, said: str) -> No
         write_images(tmp_path / "data" / part, per_class=1)
     with pytest.raises(PrunescopeError, match=f"(?i){said}"):
         audited_images(source, tmp_path)
+
+
+@pytest.mark.parametrize("way", ["names", "map", "same", "unlabelled"])
+def test_a_limit_counts_images_of_classes_that_are_compared(way: str, tmp_path: Path) -> None:
+    shown = tuple(f"class {i}" for i in range(40))
+    images = images_of(shown) if way != "unlabelled" else unlabelled(*(f"{i}.png" for i in range(80)))
+    dense = shown if way != "unlabelled" else None
+    pruned = shown[:4] if way in {"names", "map"} else dense
+    path = tmp_path / "map.csv"
+    path.write_text("class,dense,pruned\n" + "".join(f"class {i},{i},{i}\n" for i in range(4)))
+    matched = match_classes(
+        images, Outputs(40, dense), Outputs(len(pruned or shown), pruned), path if way == "map" else None, 6
+    )
+    assert len(matched.test) == 6
+    if pruned is not None:
+        assert [matched.names[label] for label in matched.test.labels] == [
+            shown[int(name.removesuffix(".png")) // 2] for name in matched.test.names
+        ]
+        assert len(set(matched.test.labels.tolist())) == min(6, len(pruned))
+
+
+def test_wordnet_numbers_are_shown_in_words() -> None:
+    matched = match_classes(images_of(("n01440764", "n02102040")), Outputs(2), Outputs(2))
+    assert matched.names == matched.test.classes == ("tench", "English springer")
+    np.testing.assert_array_equal(matched.test.labels, images_of(("n01440764", "n02102040")).labels)

@@ -318,7 +318,7 @@ def test_a_compact_network_of_untrained_weights_is_told_from_a_trained_one(
     assert (shares * sizes).sum() / sizes.sum() == pytest.approx(left)
     trained = relate(weights, noise(smaller, 0.01)).overall
     assert trained["kept"] < 0.1
-    assert "trained since, or apart" in trained["text"]
+    assert "trained since or apart" in trained["text"]
     halves = relate(weights, {name: weight.half().float() for name, weight in smaller.items()}).overall
     assert (halves["kind"], halves["kept"]) == ("compact", None)
 

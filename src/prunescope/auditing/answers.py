@@ -93,6 +93,20 @@ def compare_answers(
     return Answers(table, tables, *split(found), warnings)
 
 
+def check_finite(logits: torch.Tensor, side: str, test: ImageSet) -> None:
+    """Refuse logits that are no numbers.
+
+    Raises:
+        PrunescopeError: one is NaN or infinite.
+    """
+    if not torch.isfinite(logits).all():
+        image = test.names[int((~torch.isfinite(logits)).any(1).int().argmax())]
+        raise PrunescopeError(
+            f"the {side} network's logits hold NaN or infinite values, first for {image}: its weights are damaged, "
+            "or too large for the arithmetic"
+        )
+
+
 def _check(dense: torch.Tensor, pruned: torch.Tensor, test: ImageSet) -> None:
     shapes = [tuple(logits.shape) for logits in (dense, pruned)]
     if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][0] != len(test) or not len(test):
@@ -106,12 +120,7 @@ def _check(dense: torch.Tensor, pruned: torch.Tensor, test: ImageSet) -> None:
             f"networks are compared by what they choose among classes, and they have {classes}"
         )
     for name, logits in zip(SIDES, (dense, pruned), strict=True):
-        if not torch.isfinite(logits).all():
-            image = test.names[int((~torch.isfinite(logits)).any(1).int().argmax())]
-            raise PrunescopeError(
-                f"the {name} network's logits hold NaN or infinite values, first for {image}: its weights are damaged, "
-                "or too large for the arithmetic"
-            )
+        check_finite(logits, name, test)
     low, high = int(test.labels.min()), int(test.labels.max())
     if test.labelled and (low < 0 or high >= min(classes, len(test.classes))):
         raise PrunescopeError(

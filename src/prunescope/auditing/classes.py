@@ -17,7 +17,7 @@ from prunescope.images.digests import digest_of
 from prunescope.images.folder import scheme_for
 from prunescope.images.source import ImageSet, is_scheme, open_images
 from prunescope.images.split import limited
-from prunescope.networks.class_names import IMAGENET, are_imagenet, imagenet_names, keys_of
+from prunescope.networks.class_names import IMAGENET, are_imagenet, imagenet_names, in_words, keys_of
 from prunescope.networks.network import resolve
 
 Side = Literal["dense", "pruned"]
@@ -118,16 +118,26 @@ def match_classes(
     Raises:
         PrunescopeError: it cannot be found out, fewer than two classes are common, or no image is of any.
     """
-    outputs = {"dense": dense, "pruned": pruned}
+    found = _matched(test, {"dense": dense, "pruned": pruned}, class_map, limit)
+    names = in_words(found.names)
+    if names == found.names:
+        return found
+    shown = replace(found.test, classes=names) if found.test.labelled else found.test
+    return replace(found, names=names, test=shown)
+
+
+def _matched(
+    test: ImageSet, outputs: Mapping[str, Outputs], class_map: Path | None, limit: int | None
+) -> Matched:
     for side, own in outputs.items():
         _check(side, own)
     if class_map is not None:
         return _by_map(test, outputs, class_map, limit)
     known = {side: _known(side, outputs, test) for side in outputs}
     if any(not one.names for one in known.values()):
-        if test.labelled or dense.count != pruned.count:
+        if test.labelled or outputs["dense"].count != outputs["pruned"].count:
             raise _not_known(test, outputs, known)
-        return _in_order(limited(test, limit, LIMIT_SEED), dense.count)
+        return _in_order(limited(test, limit, LIMIT_SEED), outputs["dense"].count)
     return _by_name(test, known, limit)
 
 

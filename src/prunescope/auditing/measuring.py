@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from prunescope.auditing.answers import check_finite
 from prunescope.auditing.classes import Matched
 from prunescope.auditing.networks import Audited
 from prunescope.auditing.settings import AuditSettings
@@ -95,10 +96,11 @@ class Measuring:
                     precision=self.settings.accuracy.precision,
                     on_step=self.work.watcher.progress,
                 )
+            check_finite(logits, one.role, self.matched.test)
             np.save(folder / LOGITS_FILE, logits.numpy())
 
         settings = {"batch": self.settings.accuracy.batch, "precision": self.settings.accuracy.precision}
-        return Part("accuracy", one.role, self.decisive(one, "accuracy", 1, settings), write)
+        return Part("accuracy", one.role, self.decisive(one, "accuracy", 1, settings), write, vital=True)
 
     def measured(self, name: str, one: Audited, first: Part | None = None) -> Part:
         """Return the part that keeps the tables of one measure of one network.

@@ -81,7 +81,7 @@ def relate(dense: Weights, pruned: Weights) -> Relation:
     ]
     overall = _overall(layers, pairs, len(pruned))
     overall["precision"] = precision
-    overall["text"] = write_relation(overall, types)
+    overall["text"] = write_relation(overall, types, but_last=pairs.other_outputs)
     overall["notes"] = write_relation_notes(overall, layers, pairs)
     order = {}
     if overall["kind"] == "re-ordered":

@@ -15,12 +15,13 @@ _NEAR = 0.5  # correlations of weights that resemble each other
 _ALL = 0.99  # of the sampled values of a smaller layer that are found in the larger one
 
 
-def write_relation(found: Mapping[str, Any], types: tuple[str, str]) -> str:
+def write_relation(found: Mapping[str, Any], types: tuple[str, str], but_last: bool = False) -> str:
     """Say in one sentence how the networks are related.
 
     Args:
         found: `Relation.overall`, as far as it is known.
         types: the coarsest types that hold the dense and the pruned network's values.
+        but_last: whether the last layer is left out of that, for its other number of outputs.
     """
     share = f"{found['layers_reordered']} of {found['layers']}"
     rounding = f", up to rounding to {found['precision']}" if types[0] != types[1] else ""
@@ -57,7 +58,8 @@ def write_relation(found: Mapping[str, Any], types: tuple[str, str]) -> str:
         "other architecture": _other(found),
         "unknown": "Weights cannot be read, so that how the networks are related is not known.",
     }
-    return texts[found["kind"]]
+    text = texts[found["kind"]]
+    return f"But for the last layer: {text[0].lower()}{text[1:]}" if but_last else text
 
 
 def _compact(found: Mapping[str, Any]) -> str:
@@ -67,7 +69,7 @@ def _compact(found: Mapping[str, Any]) -> str:
     if found["kept"] >= _ALL:
         return f"{text}; the weights that are left are the dense network’s own, not trained since."
     own = f"{100 * found['kept']:.0f} % of the weights that are left are the dense network’s own"
-    return f"{text}; {own}: they were trained since, or apart."
+    return f"{text}; {own}: the others were trained since or apart, or batch norms were folded into them."
 
 
 def _other(found: Mapping[str, Any]) -> str:

@@ -28,12 +28,14 @@ class Part:
         network: "dense" or "pruned"; "both" for what needs the two at once.
         decisive: all that decides the result, as JSON; None for what is done anew each time.
         write: fills the folder that it is given.
+        vital: whether nothing else is worth doing if it fails.
     """
 
     measure: str
     network: str
     decisive: dict[str, Any] | None
     write: Callable[[Path], None]
+    vital: bool = False
 
     @property
     def label(self) -> str:
@@ -71,6 +73,7 @@ class Work:
 
         Raises:
             NoRoomError: the disk is full, so that going on makes no sense.
+            PrunescopeError: a vital part failed.
         """
         done = {part.key for part in parts if self._store(part).has(part.key)}
         self.watcher.begin(len(parts), len(done))
@@ -95,6 +98,8 @@ class Work:
             status: Status = "done" if error is None else "failed"
             seconds = time.perf_counter() - started
             self.watcher.end(Outcome(step, status, seconds, reused, error))
+            if error is not None and part.vital:
+                raise PrunescopeError(error)
             self.rows.append(
                 {
                     "step": part.key,

@@ -70,6 +70,14 @@ def are_imagenet(names: Iterable[str]) -> bool:
     return bool(names) and all(class_key(name) in known for name in names)
 
 
+def in_words(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names for people: those of ImageNet's classes, where all are WordNet numbers of it."""
+    if not set(names) <= set(imagenet_wnids()):
+        return names
+    words = dict(zip(imagenet_wnids(), imagenet_names(), strict=True))
+    return tuple(words[name] for name in names)
+
+
 def read_class_names(text: str | Path, data: Path | None = None) -> tuple[str, ...]:
     """Return the names of a network's outputs, in their order.
 

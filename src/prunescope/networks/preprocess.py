@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST = 8192  # pixels a side: more is a mistake, or fills the memory
 
 
 class Preprocess(BaseModel):
@@ -16,8 +17,10 @@ class Preprocess(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    resize: int | None = Field(256, ge=1, description="Short side in pixels before the crop; null: as it is.")
-    crop: int = Field(224, ge=1, description="Side of the square input in pixels (centre crop).")
+    resize: int | None = Field(
+        256, ge=1, le=LARGEST, description="Short side in pixels before the crop; null: as it is."
+    )
+    crop: int = Field(224, ge=1, le=LARGEST, description="Side of the square input in pixels (centre crop).")
     interpolation: Literal["bilinear", "bicubic"] = Field(
         "bilinear", description="Pillow's filter to resize."
     )
