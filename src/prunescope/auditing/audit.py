@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,34 +13,24 @@ import numpy as np
 import pandas as pd
 import torch
 
-from prunescope.auditing.answers import Answers, compare_answers
-from prunescope.auditing.classes import Matched, Outputs, audited_images, match_classes
+from prunescope.auditing.classes import Outputs, audited_images, match_classes
+from prunescope.auditing.comparison import Comparison
 from prunescope.auditing.gate import answer, check_conditions
-from prunescope.auditing.measuring import Measuring, program_size
 from prunescope.auditing.metric_names import meanings
-from prunescope.auditing.metrics import flatten
 from prunescope.auditing.networks import Audited, Given, borrowed, open_audited, refuse_same, refuse_swapped
 from prunescope.auditing.out import prepare
-from prunescope.auditing.pictures import write_pictures
-from prunescope.auditing.relation import Relation, relate
-from prunescope.auditing.settings import AuditSettings, audit_settings
-from prunescope.auditing.units import comparable, dense_numbers, numbered_alike, with_gone_units
-from prunescope.auditing.work import Part, Work, at_work
-from prunescope.errors import PrunescopeError, describe_os_error, some
+from prunescope.auditing.settings import audit_settings
+from prunescope.auditing.work import at_work
+from prunescope.errors import PrunescopeError
 from prunescope.images.source import ImageSet
-from prunescope.measures import all_measures
 from prunescope.networks.class_names import read_class_names
 from prunescope.networks.export import first_line
 from prunescope.networks.network import resolve
-from prunescope.networks.programs import Program
-from prunescope.pruning.recognition import Recognised, recognise
 from prunescope.study.circumstances import command, machine, versions
 from prunescope.study.execute import Watcher
 from prunescope.study.steps import where
-from prunescope.study.tables import STOP_COLUMNS, TABLES_FOLDER, joined, with_what_is_left, write_tables
 
 FORMAT = 1
-ABOUT = "audit.json"
 Names = str | Path | Sequence[str] | None  # of classes: a file, the word imagenet, or the names themselves
 
 
@@ -169,9 +158,9 @@ def audit(
         )
         if out is not None:
             prepare(Path(out), images, folder)
-        done = _Done(pair, matched, chosen, _several(skip), place, folder, work)
-        tables, metrics, intervals = done.everything()
-        answered = answer(asked, metrics, intervals, done.not_measured())
+        comparison = Comparison(pair, matched, chosen, _several(skip), place, folder, work)
+        tables, metrics, intervals = comparison.everything()
+        answered = answer(asked, metrics, intervals, comparison.not_measured())
         about = {
             "audit": FORMAT,
             "title": f"{pair[1].shown} against {pair[0].shown}",
@@ -191,19 +180,19 @@ def audit(
                 "left_out": matched.left_out,
             },
             "names": list(matched.names),
-            "comparable": not done.apart,
-            "why_not": done.apart,
-            "pruning": done.recognised.overall,
-            "relation": done.relation.overall,
+            "comparable": not comparison.apart,
+            "why_not": comparison.apart,
+            "pruning": comparison.recognised.overall,
+            "relation": comparison.relation.overall,
             "metrics": metrics,
             "intervals": intervals,
             "meanings": meanings(metrics, chosen),
-            "not_measured": done.not_measured(),
+            "not_measured": comparison.not_measured(),
             "conditions": answered,
             "verdict": _verdict(answered),
-            "warnings": done.warnings(any_order),
+            "warnings": comparison.warnings(any_order),
             "settings": chosen.model_dump(mode="json"),
-            "seconds": done.seconds(),
+            "seconds": comparison.seconds(),
             "versions": versions(*(("captum",) if "explanations" in tables else ())),
             "machine": machine(place),
             "command": command(),
@@ -211,7 +200,7 @@ def audit(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         about = _plain(about)
-        report = None if out is None else done.write(Path(out), about, tables)
+        report = None if out is None else comparison.write(Path(out), about, tables)
     return Audit(about, tables, report)
 
 
@@ -232,166 +221,6 @@ def _place(device: str) -> dict[str, Any]:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise PrunescopeError(f"no device {device!r} here ({first_line(error)}): give cpu or auto") from error
     return place
-
-
-class _Done:
-    """An audit whose networks are measured."""
-
-    def __init__(
-        self,
-        pair: tuple[Audited, Audited],
-        matched: Matched,
-        settings: AuditSettings,
-        skip: Collection[str],
-        place: dict[str, Any],
-        data: Path | None,
-        work: Work,
-    ) -> None:
-        self.pair, self.matched, self.settings, self.data, self.work = pair, matched, settings, data, work
-        self.skip = skip
-        self.measuring = Measuring(pair, matched, settings, place, data, work)
-        dense, pruned = (one.weights for one in pair)
-        self.relation: Relation = relate(dense, pruned)
-        self.recognised: Recognised = recognise(pruned, dense)
-        self.order = dense_numbers(pair[1], self.relation)
-        self.apart = comparable(pair, self.order)
-        self.parts: list[Part] = self.measuring.parts()
-        work.do(self.parts)
-        first, second = (self.measuring.logits(part) for part in self.parts if part.measure == "accuracy")
-        self.answers: Answers = compare_answers(first, second, matched.test, settings.accuracy)
-
-    def everything(self) -> tuple[dict[str, pd.DataFrame], dict[str, Any], dict[str, list[float]]]:
-        """Return all tables, and the metrics with their intervals."""
-        parts = self.measuring.tables(self.parts)
-        for table, rows in self.answers.tables.items():
-            parts.setdefault(table, {})["accuracy"] = [rows]
-        parts.setdefault("scores", {}).setdefault("size", []).extend(
-            program_size(one) for one in self.pair if not one.internals
-        )
-        self._name_units(parts)
-        tables = {name: joined(name, frames) for name, frames in parts.items()}
-        tables["networks"] = with_what_is_left(self._networks(), tables.get("scores"))
-        self._compare(tables)
-        tables |= {
-            "answers": self.answers.table,
-            "relations": self.relation.layers,
-            "steps": pd.DataFrame(self.work.rows),
-        }
-        before = recognise(self.pair[0].weights).layers
-        patterns = [before.assign(network="dense"), self.recognised.layers.assign(network="pruned")]
-        tables["patterns"] = pd.concat(patterns, ignore_index=True)
-        metrics, intervals = flatten(tables, self.recognised.overall, self.relation.overall, self.answers)
-        return tables, metrics, intervals
-
-    def _networks(self) -> pd.DataFrame:
-        """Return the table `networks`: one dense, one pruned from it."""
-        overall = self.recognised.overall
-        common = {"step": "", "seed": 0, "round": 0}
-        dense = {
-            "network": "dense",
-            "series": "dense",
-            "stage": "dense",
-            "rate": 0.0,
-            "target": "0",
-            "parent": None,
-        }
-        pruned = {
-            "network": "pruned",
-            "series": "pruned",
-            "stage": "pruned",
-            "retraining": "none",
-            "granularity": overall["granularity"],
-            "rate": overall["share"],
-            "target": "",
-            "parent": "dense",
-        }
-        return pd.DataFrame([dense | common, pruned | common], columns=list(STOP_COLUMNS))
-
-    def _name_units(self, parts: dict[str, dict[str, list[pd.DataFrame]]]) -> None:
-        """Number the units of the pruned network as those of the dense one, and name those that are logits."""
-        for table in ("units", "examples"):
-            for rows in [rows for frames in parts.get(table, {}).values() for rows in frames]:
-                one = self.pair[rows["network"].iloc[0] == "pruned"] if len(rows) else None
-                if one is not None and "class" in rows:
-                    names = rows["unit"].map(self.matched.named(one.role))
-                    rows["class"] = names.where(rows["layer"].isin(one.logit_layers), None)
-                if one is self.pair[1] and not self.apart:
-                    rows["unit"] = numbered_alike(rows, self.order)
-        if "dissection" in (units := parts.get("units", {})) and self.order and not self.apart:
-            units["dissection"][1] = with_gone_units(*units["dissection"])
-
-    def _compare(self, tables: dict[str, pd.DataFrame]) -> None:
-        """Add what measures say only of two networks."""
-        for name in ("mis", "dissection", "forgetting"):
-            settings = getattr(self.settings, name)
-            units = name != "forgetting"
-            if settings is None or name in self.work.failures or (units and self.apart):
-                continue
-            if not units and not self.matched.test.labelled:
-                self.work.failures[name] = "the images have no labels"
-                continue
-            try:
-                found = all_measures()[name].compare(tables, settings, self.matched.test, self.data)
-            except PrunescopeError as error:
-                self.work.failures[name] = str(error)
-                continue
-            for table, rows in found.items():
-                both = [tables[table], rows] if table in tables else [rows]
-                tables[table] = pd.concat(both, ignore_index=True)
-
-    def not_measured(self) -> dict[str, str]:
-        """Return measure to why it was not done."""
-        not_asked = {
-            "speed": "not asked for (--speed)",
-            "dissection": "no annotated images were given (--concepts)",
-        }
-        left_out = dict.fromkeys(self.skip, "left out (--skip)")
-        why = {name: not_asked[name] for name in not_asked if name not in self.settings.measures} | left_out
-        return dict(sorted(why.items())) | self.work.failures
-
-    def warnings(self, any_order: bool) -> list[str]:
-        """Return what a reader must know before trusting the numbers."""
-        found = list(self.answers.warnings)
-        if lost := self.matched.left_out["images"]:
-            found.append(f"Images of {some(lost)} are left out: no output of both networks is of that class.")
-        for one in self.pair:
-            if isinstance(one.network, Program) and one.network.assumed_preprocess:
-                found.append(
-                    f"{one.shown} does not say what it expects of its images: ImageNet's usual preprocessing was "
-                    f"assumed. Give --{one.role}-preprocess if that is wrong."
-                )
-        if any_order and self.pair[1].nonzero > self.pair[0].nonzero:
-            found.append(
-                "The network called dense has fewer weights other than 0 than the one called pruned."
-            )
-        if self.pair[0].digest == self.pair[1].digest:
-            found.append(
-                "Both networks have the same weights: every change is 0, and every condition says little."
-            )
-        return found
-
-    def seconds(self) -> dict[str, float]:
-        """Return how long each measure took, of both networks together."""
-        rows = pd.DataFrame(self.work.rows)
-        return {str(name): float(own["seconds"].sum()) for name, own in rows.groupby("kind", sort=False)}
-
-    def write(self, folder: Path, about: dict[str, Any], tables: dict[str, pd.DataFrame]) -> Path:
-        """Write `audit.json`, the tables, what is shown of images, and the page."""
-        from prunescope.report.audit import write_audit
-
-        try:
-            write_tables(tables, folder / TABLES_FOLDER)
-            maps = {part.network: part for part in self.parts if part.measure == "explanations"}
-            write_pictures(
-                folder, tables, self.pair, self.matched.test, self.settings, self.data,
-                lambda network, method: self.work.folder(maps[network]),
-            )  # fmt: skip
-            draft = folder / f".{ABOUT}"
-            draft.write_text(json.dumps(about, indent=1), encoding="utf-8")
-            draft.replace(folder / ABOUT)
-        except OSError as error:
-            raise describe_os_error(error, f"writing {folder}") from error
-        return write_audit(folder)
 
 
 def _verdict(answered: Sequence[Mapping[str, Any]]) -> str:
