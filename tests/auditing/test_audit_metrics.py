@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from scipy import stats
 
 from measures.named import named_images
+from places import REPOSITORY
 from prunescope.auditing.answers import compare_answers
 from prunescope.auditing.metric_names import ENDS, described, known_metrics, meanings
 from prunescope.auditing.metrics import flatten
@@ -346,3 +348,9 @@ def test_real_tables_give_the_numbers_that_their_measures_give(measured: Tables)
     followed = persistence(*(conv[conv["network"] == side] for side in ("dense", "pruned")))
     assert metrics["concept_jaccard"] == pytest.approx(followed["concept_jaccard"])
     assert 0 < metrics["concept_jaccard"] < 1  # type: ignore[operator]
+
+
+def test_the_page_of_the_documentation_has_every_name() -> None:
+    page = (REPOSITORY / "docs" / "audit.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([A-Za-z0-9_{},]+)` \| (.*) \| (.*) \| (.*) \|$", page, flags=re.MULTILINE)
+    assert rows == [(name, each.what, each.unit, each.measure) for name, each in described()]
