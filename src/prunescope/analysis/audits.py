@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from prunescope.analysis.results import Results, join_tables
+from prunescope.analysis.results import Results, join_tables, read_record
 from prunescope.analysis.tables import ALIKE, read_tables
-from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.errors import PrunescopeError
 
 VERSION = 1  # of audit.json
 DENSE, PRUNED = "dense", "pruned"  # what the networks are called in the tables
@@ -241,16 +240,7 @@ def _as_of_a_study(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_record(path: Path) -> Record:
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PrunescopeError(
-            f"{path} is missing: expected the folder of an audit (`prunescope audit … --out FOLDER`)"
-        ) from error
-    except OSError as error:
-        raise describe_os_error(error, f"reading {path}") from error
-    except (ValueError, RecursionError) as error:
-        raise PrunescopeError(f"{path} is damaged ({error}): run the audit again to write it anew") from error
+    given = read_record(path, "an audit", "prunescope audit … --out FOLDER")
     if isinstance(given, dict) and given.get("audit", VERSION) != VERSION:
         raise PrunescopeError(
             f"{path} comes from another version of prunescope: run the audit again to write it anew"

@@ -257,17 +257,31 @@ def over_seeds(networks: pd.DataFrame, metric: str) -> list[Estimate]:
     return sorted(estimates, key=lambda each: (order[each.series], each.rate))
 
 
-def _read_study(path: Path) -> dict[str, Any]:
+def read_record(path: Path, what: str, command: str) -> Any:
+    """Read the JSON that says what was done, beside the tables.
+
+    Args:
+        what: whose folder it lies in: an audit, a study that was run.
+        command: what makes such a folder.
+
+    Raises:
+        PrunescopeError: it is missing, damaged, or cannot be read.
+    """
     try:
-        study = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise PrunescopeError(
-            f"{path} is missing: expected the folder of a study that was run (`prunescope run STUDY`)"
-        ) from error
+        raise PrunescopeError(f"{path} is missing: expected the folder of {what} (`{command}`)") from error
     except OSError as error:
         raise describe_os_error(error, f"reading {path}") from error
-    except ValueError as error:
-        raise PrunescopeError(f"{path} is damaged ({error}): run the study again to write it anew") from error
+    except (ValueError, RecursionError) as error:
+        again = what.split()[1]
+        raise PrunescopeError(
+            f"{path} is damaged ({error}): run the {again} again to write it anew"
+        ) from error
+
+
+def _read_study(path: Path) -> dict[str, Any]:
+    study = read_record(path, "a study that was run", "prunescope run STUDY")
     if not isinstance(study, dict):
         raise PrunescopeError(f"{path} is damaged (no object): run the study again to write it anew")
     return study
