@@ -476,3 +476,18 @@ def test_what_decides_a_result_and_nothing_else_is_in_its_key(
     assert anew(class_map=files / "six.csv") == look
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     assert anew() == look | {"size"}
+
+
+@pytest.mark.parametrize(("crop", "alike"), [(64, True), (48, False)])
+def test_maps_of_other_parts_of_an_image_are_not_compared(
+    crop: int, alike: bool, dense: nn.Module, pruned: nn.Module
+) -> None:
+    view = {"resize": None}
+    found = quick(
+        dense,
+        pruned,
+        dense_preprocess=view,
+        pruned_preprocess={**view, "crop": crop},
+        skip=("mis", "dissection"),
+    )
+    assert (found.metrics.get("grad_cam_spearman") is not None) == alike

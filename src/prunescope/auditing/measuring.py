@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Measuring:
     where: dict[str, Any]
     data: Path | None
     work: Work
+    _inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def parts(self) -> list[Part]:
         """Return what is to be done, in order; what cannot be is noted as failed."""
@@ -77,12 +78,20 @@ class Measuring:
             return f"{' and '.join(closed)} cannot be looked into: give the network as a checkpoint"
         measure, settings = all_measures()[name], getattr(self.settings, name)
         try:
-            measure.inputs(settings, self.matched.test, self.data)
+            self.inputs(name)
             for one in self.pair:
                 measure.check(settings, one.network)
         except PrunescopeError as error:
             return str(error)
         return ""
+
+    def inputs(self, name: str) -> dict[str, Any]:
+        """Return what else decides a measure's result, and check it; all files of concepts are read for that."""
+        if name not in self._inputs:
+            measure = all_measures()[name]
+            settings = getattr(self.settings, name, None) or measure.settings()
+            self._inputs[name] = measure.inputs(settings, self.matched.test, self.data)
+        return self._inputs[name]
 
     def answers(self, one: Audited) -> Part:
         """Return the part that keeps the logits of all images, (images, classes compared)."""
@@ -133,7 +142,7 @@ class Measuring:
         own = settings.model_dump(mode="json", exclude=set(settings.places))
         decisive = self.decisive(one, name, measure.version, own)
         if decisive is not None:
-            decisive["inputs"] = measure.inputs(settings, self.matched.test, self.data)
+            decisive["inputs"] = self.inputs(name)
             if reference is not None:
                 decisive["reference"] = reference.key
                 if reference.decisive is None:
@@ -181,11 +190,10 @@ class Measuring:
     @property
     def same_view(self) -> bool:
         """Whether both networks see nearly the same part of an image, so that maps fit onto one another."""
-        shares = [
-            view.crop / (view.resize or view.crop)
-            for view in (preprocess_of(one.network) for one in self.pair)
-        ]
-        return abs(shares[0] / shares[1] - 1) <= VIEW
+        dense, pruned = (preprocess_of(one.network) for one in self.pair)
+        if dense.resize is None or pruned.resize is None:
+            return (dense.resize, dense.crop) == (pruned.resize, pruned.crop)
+        return abs(dense.crop / dense.resize / (pruned.crop / pruned.resize) - 1) <= VIEW
 
     def logits(self, part: Part) -> torch.Tensor:
         """Return the logits that a part kept."""
