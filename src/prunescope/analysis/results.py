@@ -29,6 +29,7 @@ TABLES_AS_THEY_ARE = (
     "classes", "steps", "units", "detectors", "examples", "thumbnails", "speed", "sensitivity",
     "scores", "explanations", "explanation_curves", "explanation_pictures",
     "forgetting", "forgetting_classes", "forgetting_images", "forgetting_groups", "forgetting_attributes", "images",
+    "curves", "votes",
 )  # fmt: skip
 
 
@@ -69,7 +70,8 @@ class Results:
             `left`: the rest, or what the rate leaves where sizes were not measured;
             `macs_left`, `file_left`: against the dense network of the same seed;
             `before`: of a retrained network, the one just pruned that it comes from, if its series has one;
-            `final`: whether the series ends in this network, rather than going on to retrain it.
+            `final`: whether the series ends in this network, rather than going on to retrain it;
+            `run`: the study that it is from, where several are looked at together, else "".
         layers: one row per network and layer, with `left`: the fraction of its weights that is not gone.
         classes: one row per network and class.
         steps: one row per step.
@@ -89,6 +91,8 @@ class Results:
         forgetting_groups: one row per series, target, stage, attribute, group and class ("" for their mean).
         forgetting_attributes: one row per series, target, stage and attribute.
         images: one row per network and image, of the most forgotten images alone.
+        curves: one row per network and epoch of its training.
+        votes: one row per answer that a person gave.
         files: the names of all files of tables.
     """
 
@@ -113,6 +117,8 @@ class Results:
     forgetting_groups: pd.DataFrame
     forgetting_attributes: pd.DataFrame
     images: pd.DataFrame
+    curves: pd.DataFrame
+    votes: pd.DataFrame
     files: list[str]
 
     @property
@@ -306,6 +312,7 @@ def _join(networks: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     joined["file_left"] = joined["file_bytes_zstd"] / joined["seed"].map(dense["file_bytes_zstd"])
     joined["before"] = _before(joined)
     joined["final"] = is_retrained | ((joined["stage"] == "pruned") & (joined["retraining"] == "none"))
+    joined["run"] = ""
     return joined
 
 

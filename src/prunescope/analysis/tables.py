@@ -40,6 +40,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "forgetting_groups": (*ALIKE, "attribute", "group", "class", "n", *GROUP_RATES),
     "forgetting_attributes": (*ALIKE, "attribute", "kind", "statistic", "p"),
     "images": ("network", "image", "label", "prediction"),
+    "curves": ("network", "epoch", "validate_top1"),
+    "votes": ("experiment", "stimulus", "participant", "item", "answer"),
 }  # fmt: skip
 NEEDED_OF_AUDITS: dict[str, tuple[str, ...]] = {  # tables that only audits have
     "answers": (
@@ -60,7 +62,7 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
         "granularity", "score", "scope", "norm", "hold", "schedule", "retraining",
         "zeros_after_pruning", "zeros_after_retraining",
         "unreachable_after_pruning", "unreachable_after_retraining", "held", "target", "control", "budget",
-        "recalibrate",
+        "recalibrate", "round",
     ),
     "scores": ("low", "high", "n"),
     "layers": ("unreachable",),
@@ -77,12 +79,14 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
     "forgetting_attributes": ("p_holm", "within", "p_within", "p_within_holm", "dense", "changed", "n"),
     "explanations": ("layer", *EXPLANATION_NUMBERS, "proxy_correct"),
     "explanation_curves": ("low", "high"),
+    "curves": ("loss", "lr"),
+    "votes": ("image", "class", "left", "right", "network", "chosen", "correct"),
     "answers": ("pruned_of_dense",),
     "patterns": ("share", "zero_filters", "zero_connections", "zero_kernels", "n_m", "distinct"),
     "relations": ("pruned_layer", "same", "rounded", "reordered", "kept", "correlation"),
 }  # fmt: skip
 NUMBERS = (
-    "rate", "recalibrate", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
+    "rate", "recalibrate", "round", "zeros_after_pruning", "zeros_after_retraining", "unreachable_after_pruning",
     "unreachable_after_retraining", "held", "value", "low", "high", "zeros", "unreachable", "n", "top1",
     "mis", "hit_rate", "mis_published", "slope", "images", "tasks", "references", "iou",
     "detectors", "unique_detectors",
@@ -91,6 +95,7 @@ NUMBERS = (
     "dense", "pruned", "change", "change_low", "change_high", "relative", "p", "p_holm", "seeds",
     "lost", "changed", "statistic", "within", "p_within", "p_within_holm",
     *GROUP_RATES, "fnr_low", "fnr_high", "fpr_low", "fpr_high",
+    "epoch", "validate_top1", "loss", "lr",
 )  # fmt: skip
 TYPES = (
     dict.fromkeys(NUMBERS, "float64")
@@ -119,11 +124,18 @@ KEYS = {  # what there is one of in each network: how it is called, and the colu
     "explanation_curves": ("the {1} curve of {0} at {2}", "method", "curve", "fraction"),
     "patterns": ("{}", "layer"),
 }
-LARGE = ("units", "examples", "forgetting_images", "images")  # their texts are a few names, each in many rows
+LARGE = (
+    "units",
+    "examples",
+    "forgetting_images",
+    "images",
+    "votes",
+)  # their texts are a few names, each in many rows
 MAY_BE_ABSENT = (
     "scores", "layers", "classes", "units", "detectors", "examples", "thumbnails", "speed", "sensitivity",
     "explanations", "explanation_curves", "explanation_pictures",
     "forgetting", "forgetting_classes", "forgetting_images", "forgetting_groups", "forgetting_attributes", "images",
+    "curves", "votes",
 )  # fmt: skip
 ABSENT_FROM_AUDITS = ("steps", "patterns", "relations")
 PICTURES = {"thumbnails": "thumbnails", "explanation_pictures": "explanations"}  # tables with files of images
