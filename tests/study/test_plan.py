@@ -99,6 +99,7 @@ DECIDES: dict[str, tuple[str, Any, set[str]]] = {
     "how many are tested on": ("images.limit", {"test": 9}, ACCURACY),
     "retraining": ("retrain.epochs", 1, with_measures(RETRAINED)),
     "early stopping": ("retrain.patience", 1, with_measures(RETRAINED)),
+    "accuracy by epoch": ("retrain.validate_epochs", True, with_measures(RETRAINED)),
     "holding": ("prune.0.hold", False, with_measures({"weights-retrained"})),
     "retraining of one series": (
         "prune.0.retrain",

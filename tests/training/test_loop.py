@@ -178,6 +178,16 @@ def test_without_patience_validation_images_change_nothing() -> None:
     assert history[0].validate_top1 is None
 
 
+def test_a_curve_of_accuracy_changes_nothing_else() -> None:
+    plain, watched, validate = tiny(), tiny(), images(30, seed=1)
+    train(plain, images(16), settings(epochs=3))
+    history = train(watched, images(16), settings(epochs=3, validate_epochs=True), validate=validate)
+    assert same_bits(plain.state_dict(), watched.state_dict())
+    last = (predict(watched, validate).argmax(1) == validate.targets).float().mean().item()
+    assert [epoch.validate_top1 is not None for epoch in history] == [True] * 3
+    assert history[-1].validate_top1 == pytest.approx(last)
+
+
 def test_a_loss_that_leaves_the_numbers_is_an_error_with_advice() -> None:
     network = tiny()
     with pytest.raises(

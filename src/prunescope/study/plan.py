@@ -197,7 +197,7 @@ class Planner:
         chosen = settings.model_dump(mode="json", exclude={"kind", "rewind_to"})
         chosen["precision"] = resolve_precision(settings.precision, self.where["device"])
         images: dict[str, Any] = {"train": self.images.fingerprint["train"]}
-        if settings.patience:
+        if settings.validates:
             images["validate"] = self.images.fingerprint["validate"]
         return {"train": chosen, "images": images, "seed": seed}
 

@@ -164,7 +164,7 @@ class _Training:
         self.start, self.random = start, random
         preprocess = preprocess_of(network)
         self.images = workshop.images.labelled("train", preprocess)
-        self.validate = workshop.images.labelled("validate", preprocess) if self.settings.patience else None
+        self.validate = workshop.images.labelled("validate", preprocess) if self.settings.validates else None
         self.per_epoch, self.steps = steps_in(len(self.images), self.settings)
         self.history: list[Epoch] = []
 

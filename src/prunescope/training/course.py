@@ -129,9 +129,9 @@ class Course:
         epoch, loss = self.step // self.per_epoch - 1, self.losses.item() / self.seen
         _refuse_nan(loss, epoch, self.settings)
         top1 = None
-        if self.validate is not None and self.settings.patience and self.step >= self.choose_from:
+        if self.validate is not None and self.settings.validates and self.step >= self.choose_from:
             top1 = _top1(self.network, self.validate, self.settings)
-            if all(top1 > other for other in self._tried):
+            if self.settings.patience and all(top1 > other for other in self._tried):
                 self.best = copied(self.network.state_dict())
         part, lr = self._part_so_far(), self.optimizer.param_groups[0]["lr"]
         self.history.append(Epoch(epoch, loss, lr, part.seconds, part.waited, top1))

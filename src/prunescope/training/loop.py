@@ -37,7 +37,7 @@ def train(
     training was stopped in between and goes on from its state.
 
     Args:
-        validate: images that early stopping looks at (`settings.patience`).
+        validate: images that are looked at after every epoch (`settings.patience`, `settings.validate_epochs`).
         start: step of the schedule and of the order of images to begin with, for rewinding. The network trains on
             as it is, with a fresh optimizer.
         random: states of the generators to begin with (`TrainingState.random`); None: drawn from `seed`.

@@ -73,6 +73,15 @@ class TrainSettings(Settings):
         ge=1,
         description="Stop when `validate` has not improved for so many epochs, and keep the best epoch; null: never.",
     )
+    validate_epochs: bool = Field(
+        False,
+        description="Take the accuracy on `validate` after every epoch, for its curve; `patience` does so anyway.",
+    )
+
+    @property
+    def validates(self) -> bool:
+        """Whether `validate` is looked at after every epoch."""
+        return self.validate_epochs or self.patience is not None
 
 
 REWINDING = ("learning-rate-rewinding", "weight-rewinding")

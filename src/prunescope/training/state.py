@@ -22,7 +22,7 @@ _FORMAT = "training state 1"
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch did. `validate_top1` is None where there is no early stopping; times in seconds.
+    """What one epoch did. `validate_top1` is None where `validate` is not looked at; times in seconds.
 
     Attributes:
         epoch: its number in the schedule, from 0.
