@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prunescope.analysis.analyse import analyse
     from prunescope.analysis.recommend import recommend
     from prunescope.auditing.audit import audit
     from prunescope.errors import PrunescopeError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from prunescope.pruning.counting import count
     from prunescope.pruning.masks import Mask, hold
     from prunescope.pruning.prune import Pruning, prune
+    from prunescope.report.notebook import open_run
     from prunescope.study.run import run_study
     from prunescope.study.tables import load_tables
 
@@ -43,6 +45,7 @@ _HOMES = {
     "Preprocess": "networks.preprocess",
     "PrunescopeError": "errors",
     "Pruning": "pruning.prune",
+    "analyse": "analysis.analyse",
     "attribute": "explain.explain",
     "audit": "auditing.audit",
     "compact": "pruning.compaction",
@@ -60,6 +63,7 @@ _HOMES = {
     "open_concepts": "images.concepts",
     "open_images": "images.source",
     "open_network": "networks.network",
+    "open_run": "report.notebook",
     "prune": "pruning.prune",
     "prune_to_budget": "pruning.budget",
     "recommend": "analysis.recommend",
@@ -75,6 +79,7 @@ __all__ = [
     "Preprocess",
     "PrunescopeError",
     "Pruning",
+    "analyse",
     "attribute",
     "audit",
     "compact",
@@ -92,6 +97,7 @@ __all__ = [
     "open_concepts",
     "open_images",
     "open_network",
+    "open_run",
     "prune",
     "prune_to_budget",
     "recommend",

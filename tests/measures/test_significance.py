@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.weightstats import DescrStatsW
 
-from prunescope.measures.significance import half_width, holm, mcnemar, welch
+from prunescope.measures.significance import half_width, holm, mcnemar, tost, welch
 
 
 @pytest.mark.parametrize(("before", "after"), [(5, 5), (2, 7), (30, 3)])
@@ -101,3 +102,41 @@ def test_the_interval_of_a_paired_change_holds_the_truth(lost: float, won: float
     change = (drawn[:, 1] - drawn[:, 0]) / images
     half = half_width(drawn[:, 0] + drawn[:, 1], drawn[:, 1] - drawn[:, 0], np.full(4000, images))
     assert np.mean(np.abs(change - (won - lost)) <= half) > 0.93
+
+
+def test_equality_within_a_margin_is_that_of_statsmodels() -> None:
+    rng, margin = np.random.default_rng(5), 0.1
+    changes = rng.normal(0, 0.1, (12, 9)) + np.linspace(-0.3, 0.3, 9)
+    error = changes.std(0, ddof=1) / math.sqrt(12)
+    expected = [DescrStatsW(own).ttost_mean(-margin, margin)[0] for own in changes.T]
+    found = tost(changes.mean(0), error, np.full(9, 11.0), margin)
+    assert found == pytest.approx(expected)
+    half = stats.t.ppf(0.95, 11) * error
+    within = (changes.mean(0) - half > -margin) & (changes.mean(0) + half < margin)
+    assert ((found < 0.05) == within).all()
+    assert 0 < within.sum() < 9
+
+
+def test_equality_without_an_error_is_whether_it_lies_within() -> None:
+    found = tost(np.array([0.05, -0.05, 0.1, -0.2, math.nan]), np.zeros(5), np.full(5, 3.0), 0.1)
+    assert found[:4].tolist() == [0, 0, 1, 1]
+    assert math.isnan(found[4])
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_equality_has_its_level_at_the_edge_of_the_margin(side: int) -> None:
+    """The true difference is the margin: in 5 of 100 studies the two are said to be equal, not more."""
+    drawn = np.random.default_rng(6).normal(side * 0.1, 0.1, (20_000, 60))
+    error = drawn.std(1, ddof=1) / math.sqrt(60)
+    found = tost(drawn.mean(1), error, np.full(len(drawn), 59.0), 0.1)
+    assert np.mean(found < 0.05) == pytest.approx(0.05, abs=0.006)
+
+
+def test_equality_of_paired_shares_has_its_level_and_its_power() -> None:
+    margin, n, studies = 0.05, 400, 20_000
+    for lost, won, least, most in ((0.1, 0.05, 0.03, 0.06), (0.05, 0.1, 0.03, 0.06), (0.03, 0.03, 0.95, 1.0)):
+        drawn = np.random.default_rng(7).multinomial(n, [lost, won, 1 - lost - won], size=studies)
+        total = drawn[:, 1] - drawn[:, 0]
+        error = half_width(drawn[:, 0] + drawn[:, 1], total, np.full(studies, n)) / stats.norm.ppf(0.975)
+        found = tost(total / n, error, np.full(studies, np.inf), margin)
+        assert least <= np.mean(found < 0.05) <= most

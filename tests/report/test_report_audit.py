@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from synthetic_audit import CLASSES, IMAGES, MEASURES, write_audit_folder
-from test_report_cards import browse, index_of, layer_file
 from test_report_page import NAMES, Page
+from unit_pages import handed_over, index_of
 
 from prunescope.analysis.audits import Audit, read_audit
 from prunescope.auditing.metric_names import known_metrics
@@ -27,12 +27,12 @@ from prunescope.report.audit_numbers import numbers, unmeasured
 from prunescope.report.audit_pruning import pruning, pruning_in_words
 from prunescope.report.audit_speed import speed, speed_in_words
 from prunescope.report.audit_summary import summary, verdict
-from prunescope.report.audit_units import cards, units_in_words
+from prunescope.report.audit_units import explorer, units_in_words
 from prunescope.report.formats import percent
 
 ALL = (
     "verdict", "summary", "compared", "pruning", "accuracy", "classes", "changed", "speed", "units", "concepts",
-    "cards", "explanations", "numbers", "reproduce",
+    "explorer", "explanations", "numbers", "reproduce",
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def shown(whole):
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
     """Return an audit of networks with different layers."""
-    return write(tmp_path_factory.mktemp("other") / "audit", made=(cards,), comparable=False)
+    return write(tmp_path_factory.mktemp("other") / "audit", made=(explorer,), comparable=False)
 
 
 @pytest.fixture(scope="module")
@@ -512,20 +512,23 @@ def test_cards_show_both_networks_or_one_at_a_time(whole, other):
     ]
     assert index["called"] == "Units of"
     own = {name: i for i, (name, *_) in enumerate(index["layers"]) if name.startswith("other.")}
-    layer = layer_file(other, next(iter(own.values())))
-    assert layer["mis"][0] is None
-    assert layer["mis"][1] is not None
+    before = sum(width for *_, width in index["layers"][: min(own.values())])
+    for place, there in ((0, False), (1, True)):
+        [_, columns] = handed_over(other / "report" / "units" / f"{place}.js", "network")
+        assert (columns["alive"][before] >= 0) is there
 
 
-def test_a_browser_names_the_network_of_a_card(whole, tmp_path):
-    actions = """setTimeout(() => {
-      const network = document.getElementById("cards-choice").elements.network;
-      network.value = network.options[1].value;
-      for (const kind of ["input", "change"]) network.dispatchEvent(new Event(kind, { bubbles: true }));
-    }, 500)"""
-    shown = browse(whole, tmp_path, "#unit=inception1a.branch1.conv:0", actions)
-    [found] = shown.all("p", id="cards-found")
-    assert found["text"].endswith("of them dead in the pruned network")
+def test_a_browser_names_the_network_that_conditions_are_on(whole, other, open_page):
+    page = open_page(whole / "report" / "index.html", "#unit=inception1a.branch1.conv:0").page
+    page.wait_for_selector("#card h3")
+    assert page.inner_text("#explorer-found").endswith("of them dead in the pruned network.")
+    page.select_option("#explorer-choice [name=network]", label="dense")
+    assert page.inner_text("#explorer-found").endswith("of them dead in the dense network.")
+    assert page.is_visible("[name=fall]")
+    page = open_page(other / "report" / "index.html", "#explorer").page
+    page.wait_for_selector("#explorer-list tbody tr[data-unit]")
+    assert page.inner_text("#explorer-found").endswith("of them dead in the dense network.")
+    assert page.is_hidden("[name=fall]")
 
 
 def test_likeness_is_set_against_maps_of_other_images(tmp_path, audit):
@@ -621,9 +624,11 @@ def test_names_cannot_put_anything_into_the_page(nasty, shown):
 
 
 def test_every_measure_that_is_drawn_is_told_to_those_who_do_not_see_it(shown):
-    figures = [attributes for _, attributes in shown.tags if attributes.get("role") == "img"]
-    assert len(figures) >= 12
-    assert all(len(figure["aria-label"]) > 25 for figure in figures)
+    figures = [
+        attributes for tag, attributes in shown.tags if tag == "img" and "figures/" in attributes["src"]
+    ]
+    assert len(figures) == len(shown.values("data-figure")) >= 12
+    assert all(len(figure["alt"]) > 25 for figure in figures)
 
 
 def test_measures_of_the_synthetic_audit_are_all_there(audit):

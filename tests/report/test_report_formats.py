@@ -67,4 +67,5 @@ def test_counts_and_lists_read_as_english():
 
 def test_a_name_on_an_axis_is_one_line_and_not_too_long():
     assert formats.shorten("two\nlines") == "two lines"
-    assert formats.shorten("x" * 40) == "x" * 29 + "…"
+    assert formats.shorten("a" * 20 + "b" * 20) == "a" * 15 + "…" + "b" * 14
+    assert [len(formats.shorten("x" * 40, longest)) for longest in (1, 2, 3, 30)] == [1, 2, 3, 30]

@@ -21,7 +21,7 @@ from prunescope.report import figures, heat_maps
 from prunescope.report.formats import name_target
 from prunescope.report.provenance import method
 from prunescope.report.scores_compared import scores_compared
-from prunescope.report.sections import SECTIONS, networks, size
+from prunescope.report.sections import networks, size, study_sections
 from prunescope.report.sensitivity import sensitivity
 from prunescope.report.summary import summary
 from prunescope.report.theme import COLOURS, looks
@@ -131,12 +131,12 @@ def test_controls_have_a_paler_colour_of_their_series(tickets):
 
 def test_the_curve_of_a_ticket_is_drawn_against_what_is_left(tickets):
     [plot] = weights_left(tickets).plots
-    assert [ax.get_title() for ax in plot.figure.axes] == [
+    assert [ax.get_title() for ax in plot.draw().axes] == [
         "Top-1 accuracy",
         "Detectors",
         "Unique detectors",
     ]
-    top1 = plot.figure.axes[0]
+    top1 = plot.draw().axes[0]
     lines = [line for line in top1.lines if len(line.get_xdata()) == 16]
     assert lines[0].get_linestyle() == "-"
     assert len({str(line._unscaled_dash_pattern) for line in lines}) == 3
@@ -179,7 +179,7 @@ def test_what_is_said_of_a_ticket_holds_of_its_intervals(tickets):
 def test_weights_left_is_for_sparse_networks_and_for_controls(tmp_path):
     assert weights_left(read_results(write_study(tmp_path / "shallow", **SMALL))) is None
     deep = read_results(write_study(tmp_path / "deep", rates=(0.5, 0.9), **SMALL))
-    assert len(weights_left(deep).plots[0].figure.axes) == 1
+    assert len(weights_left(deep).plots[0].draw().axes) == 1
     few = read_results(write_ticket_study(tmp_path / "few", rounds=2, seeds=(0,), detectors=False, **SMALL))
     assert weights_left(few) is not None
 
@@ -226,7 +226,7 @@ def test_a_series_pruned_while_training_has_no_network_just_pruned(tmp_path):
         )
 
     results = read_results(edit(folder, "networks", while_training))
-    made = {section.anchor: section for make in SECTIONS if (section := make(results)) is not None}
+    made = {section.anchor: section for section in study_sections(results)}
     assert {"accuracy", "layers", "size", "classes"} <= set(made)
     assert "3 networks made by pruning (all retrained)" in plain(made["summary"].text[0])
     assert "the rate asked to within 0.1 points" in plain(made["summary"].text[0])
@@ -248,7 +248,7 @@ def test_scores_stand_in_the_order_of_what_they_end_with(scored):
     assert rows["Change"][0].number == pytest.approx(change.mean())
     low, high = t_interval(list(change))
     assert plain(rows["Change"][0].detail) == f"+{100 * low:.1f} points to +{100 * high:.1f} points"
-    labels = [tick.get_text() for tick in section.plots[0].figure.axes[0].get_yticklabels()]
+    labels = [tick.get_text() for tick in section.plots[0].draw().axes[0].get_yticklabels()]
     assert labels == order
 
 
@@ -289,7 +289,7 @@ def test_of_many_targets_four_are_drawn_and_all_are_in_tables(tmp_path):
         tmp_path / "s", scores=("l1", "l2", "snip"), budgets=budgets, seeds=(0,), **SMALL
     )
     section = scores_compared(read_results(folder))
-    assert len(section.plots[0].figure.axes) == 8
+    assert len(section.plots[0].draw().axes) == 8
     assert [table.folded for table in section.tables] == [False, True, False, False, True, False]
     assert "Of 6 targets, 4 are drawn" in section.plots[0].caption
 
@@ -302,7 +302,7 @@ def swept(tmp_path_factory):
 
 def test_a_sweep_is_drawn_by_layer_and_rate_with_what_each_tolerates(swept):
     section = sensitivity(swept)
-    panel = section.plots[0].figure.axes[0]
+    panel = section.plots[0].draw().axes[0]
     rates = (0.2, 0.4, 0.6, 0.8, 0.9)
     shown = [i for i in range(57) if i not in (7, 11)]  # which go with 3
     expected = [[max(0.0, 0.9 - sensitivity_top1(i, rate)) for i in shown] for rate in rates]
@@ -348,7 +348,7 @@ def test_series_that_share_a_sweep_share_a_panel_and_seeds_the_least_that_they_t
         ),
     )
     section = sensitivity(read_results(folder))
-    panel, _ = section.plots[0].figure.axes
+    panel, _ = section.plots[0].draw().axes
     assert panel.get_title() == "filters and weights"
     assert panel.collections[1].get_segments()[0][0][1] == 0
     assert columns(section.tables[0])["Tolerated"][0].text == "none"

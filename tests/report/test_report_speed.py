@@ -328,7 +328,7 @@ def test_a_runtime_that_does_not_work_is_named_and_drawn_nowhere(tmp_path):
     assert "No times in torch.compile: no compiler (install g++)." in text
     assert f"No compact form of weights: {WHY_NOT}." in text  # everywhere that anything was timed
     assert not any("torch.compile" in shown.columns for shown in section.tables)
-    titles = {ax.get_title() for plot in section.plots for ax in plot.figure.axes}
+    titles = {ax.get_title() for plot in section.plots for ax in plot.draw().axes}
     assert titles - {""} == {"PyTorch", "PyTorch channels-last", "ONNX Runtime"}
 
 
@@ -600,7 +600,7 @@ def test_several_seeds_are_means_with_their_interval_and_one_row_each(tmp_path):
     assert "Means of 3 seeds" in section.plots[0].caption
     assert "Seed" in section.tables[1].columns
     assert len(section.tables[1].rows) == 3 * (1 + 2 * 2)
-    ax = panels(section.plots[1].figure)[0]
+    ax = panels(section.plots[1].draw())[0]
     look = looks(results.series, results.controls)["filters"]
     speedups = [
         measured(folder, f"filters-0.6-retrained-seed{seed}", "pytorch", 1, "compact")["speedup"]
@@ -655,7 +655,7 @@ def test_only_a_dense_network_has_times_and_no_figure(tmp_path):
 
 def test_one_runtime_and_one_batch_give_one_panel(tmp_path):
     section = speed(study(tmp_path, runtimes=("pytorch",), batches=(1,)))
-    assert [len(panels(plot.figure)) for plot in section.plots] == [1, 1]
+    assert [len(panels(plot.draw())) for plot in section.plots] == [1, 1]
     assert re.search(r"Going from|batch 16", said(section)) is None
     assert section.numbers[0].text == "1.00×"
 

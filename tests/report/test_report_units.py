@@ -1,6 +1,7 @@
 """What the sections on MIS and on concepts say and draw; nothing is rendered here."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,12 @@ from synthetic_units import CHANCE, write_unit_study
 from prunescope.analysis.results import read_results
 from prunescope.errors import PrunescopeError
 from prunescope.report import concept_figures, unit_figures
-from prunescope.report.cards import cards
 from prunescope.report.concepts import concepts
+from prunescope.report.explorer import explorer
+from prunescope.report.interactive import table_of_marks
+from prunescope.report.panels import panels_of
+from prunescope.report.saved_figures import lay_out, project_looks
+from prunescope.report.traces import marks_of
 from prunescope.report.units import units
 
 SHAPE = {
@@ -182,13 +187,37 @@ def test_distributions_count_the_dead_and_write_what_does_not_fit(folder, result
     assert share in [text.get_text() for text in figure.axes[0].texts]
 
 
+def test_the_numbers_of_distributions_are_shares_of_all_units(folder, results):
+    units = results.units[results.units["kind"] == "conv"]
+    with project_looks():
+        figure = lay_out(partial(unit_figures.score_distributions, results, units))
+    numbers = table_of_marks(panels_of(figure), marks_of(figure))
+    assert not numbers.duplicated().any()
+    own = numbers[(numbers["panel"] == "filters") & (numbers["x"] == "60\u00a0%")]
+    every = table(folder, "units").query("kind == 'conv' and network == 'filters-0.6-retrained-seed0'")
+    alive = every["alive"].astype(bool)
+    for series, scores in (
+        (unit_figures.AS_PUBLISHED, every["mis_published"]),
+        (unit_figures.LIVE, every.loc[alive, "mis"]),
+    ):
+        told = own[own["series"] == series]
+        middles = told[told["name"] == "median"]
+        assert middles["y"].tolist() == pytest.approx([scores.median()])
+        bins = told[told["name"] != "median"]
+        shares = bins["name"].str.extract(r"^([\d.]+) %")[0].astype(float)
+        assert shares.sum() == pytest.approx(100 * scores.notna().sum() / len(every), abs=0.02)
+        for middle, share in zip(bins["y"], shares, strict=True):
+            within = ((scores - middle).abs() < 0.0125).sum() / len(every)
+            assert share == pytest.approx(100 * within, abs=0.01)
+
+
 def test_each_logit_stands_at_the_top1_of_its_class(folder, mis):
     plot = plot_of(mis, "mis-by-class")
     every, classes = table(folder, "units"), table(folder, "classes")
     name = "weights-0.6-retrained-seed0"
     mis = of(every, name, "linear").set_index("class")["mis"]
     top1 = classes[classes["network"] == name].set_index("class")["top1"]
-    drawn = {tuple(point) for line in plot.figure.axes[1].lines for point in np.round(line.get_xydata(), 9)}
+    drawn = {tuple(point) for line in plot.draw().axes[1].lines for point in np.round(line.get_xydata(), 9)}
     assert {(round(top1[name], 9), round(mis[name], 9)) for name in "abcd"} <= drawn
 
 
@@ -217,7 +246,7 @@ def test_of_many_classes_only_the_highest_rate_is_drawn(results):
 
 def test_detectors_are_drawn_against_the_weights_left(folder, dissected):
     plot = plot_of(dissected, "concepts-by-weights-left")
-    grid = np.array(plot.figure.axes).reshape(3, 2)
+    grid = np.array(plot.draw().axes).reshape(3, 2)
     left = [1, (1 - 0.2) ** 1.8, (1 - 0.6) ** 1.8]  # for filters, what cannot be reached is gone
     names = ["dense-seed0", "filters-0.2-retrained-seed0", "filters-0.6-retrained-seed0"]
     counts = (
@@ -236,7 +265,7 @@ def test_detectors_are_drawn_against_the_weights_left(folder, dissected):
 def test_several_seeds_give_intervals(tmp_path):
     results = read_results(write_unit_study(tmp_path / "s", **SHAPE | {"seeds": (0, 1, 2)}))
     plot = plot_of(concepts(results), "concepts-by-weights-left")
-    segments = plot.figure.axes[0].collections[0].get_segments()
+    segments = plot.draw().axes[0].collections[0].get_segments()
     assert sum(np.ptp(segment[:, 1]) > 0 for segment in segments) == 3
     assert "Means of 3 seeds" in plot.caption
     assert "Seed" in units(results).tables[0].columns
@@ -245,7 +274,7 @@ def test_several_seeds_give_intervals(tmp_path):
 def test_controls_stand_beside_the_dense_network(folder, dissected):
     plot = plot_of(dissected, "concept-controls")
     counts = table(folder, "detectors").query("network == 'dense-seed0' and layer == '' and category == ''")
-    heights = [[bar.get_height() for bar in bars] for bars in plot.figure.axes[0].containers]
+    heights = [[bar.get_height() for bar in bars] for bars in plot.draw().axes[0].containers]
     found = counts.set_index("control")["detectors"]
     assert [bars[0] for bars in heights] == [found[""], found["rotated"], found["untrained"]]
 
@@ -266,7 +295,7 @@ def test_unique_detectors_of_layers_and_categories_are_those_of_the_table(folder
     plot = plot_of(dissected, "concepts-by-layer")
     counts = table(folder, "detectors").query("control == '' and network == 'weights-0.6-retrained-seed0'")
     by_layer = counts.query("category == ''").set_index("layer")["unique_detectors"]
-    np.testing.assert_array_equal(plot.figure.axes[1].collections[0].get_array()[2], by_layer[LAYERS])
+    np.testing.assert_array_equal(plot.draw().axes[1].collections[0].get_array()[2], by_layer[LAYERS])
     by_category = counts.query("layer == ''").set_index("category")["unique_detectors"]
     folded = dissected.tables[1]
     row = rate_row(folded, "weights", 0.6, "yes")
@@ -277,14 +306,14 @@ def test_unique_detectors_of_layers_and_categories_are_those_of_the_table(folder
 def test_each_measure_stands_alone(tmp_path, measures, made):
     results = read_results(write_unit_study(tmp_path / "s", **SHAPE, measures=measures))
     assert [make(results) is not None for make in (units, concepts)] == made
-    index = cards(results).browser.index
-    assert [index["mis"], index["dissection"]] == made
+    index = explorer(results).browser.index
+    assert [name in index["values"] for name in ("mis", "iou")] == made
     assert index["measures"] == list(measures)
 
 
 def test_a_study_that_did_not_look_at_units_has_no_such_section(tmp_path):
     results = read_results(write_study(tmp_path / "s"))
-    assert [make(results) for make in (units, concepts, cards)] == [None] * 3
+    assert [make(results) for make in (units, concepts, explorer)] == [None] * 3
 
 
 def test_scores_without_the_table_of_units_still_give_means(folder, tmp_path):
@@ -292,9 +321,9 @@ def test_scores_without_the_table_of_units_still_give_means(folder, tmp_path):
     for name in ("units", "examples", "detectors"):
         (folder / "tables" / f"{name}.parquet").unlink()
     results = read_results(folder)
-    assert [plot.name for plot in units(results).plots] == ["mis-by-rate"]
+    assert [plot.name for plot in units(results).plots] == ["mis-by-rate", "top1-by-mis", "units-alive"]
     assert [plot.name for plot in concepts(results).plots] == ["concepts-by-weights-left", "concepts-kept"]
-    assert cards(results) is None
+    assert explorer(results) is None
 
 
 def test_only_a_dense_network_gives_its_numbers_and_no_curve(tmp_path):
@@ -302,7 +331,7 @@ def test_only_a_dense_network_gives_its_numbers_and_no_curve(tmp_path):
     assert units(results).plots == []
     assert [plot.name for plot in concepts(results).plots] == ["concept-controls"]
     assert len(units(results).tables[0].rows) == 1
-    assert [chain["name"] for chain in cards(results).browser.index["series"]] == ["dense"]
+    assert [chain["name"] for chain in explorer(results).browser.index["series"]] == ["dense"]
 
 
 def place(folder, name):
@@ -347,3 +376,17 @@ def test_two_rows_of_one_unit_are_refused(folder, tmp_path):
     pd.concat([every, every.iloc[[3]]]).to_parquet(path)
     with pytest.raises(PrunescopeError, match=f"two values of unit 3 of {LAYERS[0]} for dense-seed0"):
         read_results(folder)
+
+
+def test_captions_do_not_say_what_is_not_drawn(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "bare")
+    path = copy / "tables" / "scores.parquet"
+    scores = pd.read_parquet(path)
+    of_mis = scores["metric"].str.startswith("mis")
+    dense, chance = scores["network"].str.startswith("dense"), scores["metric"].str.startswith("mis_chance")
+    scores.loc[of_mis, ["low", "high"]] = np.nan
+    scores[~(of_mis & (dense | chance))].to_parquet(path)
+    for results, said in ((read_results(folder), True), (read_results(copy), False)):
+        caption = plot_of(units(results), "mis-by-rate").caption
+        for words in ("Black: the dense network", "otted: chance", "95 % intervals over units"):
+            assert (words in caption) == said, words

@@ -1,77 +1,42 @@
 """What can be concluded from tables: each finding is a row with its estimate, its interval and a sentence.
 
-To add a question, write a function from `Results` and margins to findings into `FINDERS`.
+To add a question, write a function from `Results` and margins to findings and name it in `FINDERS`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pandas as pd
 
+from prunescope.analysis.against_dense import against_dense
+from prunescope.analysis.class_correlations import class_correlations
+from prunescope.analysis.comparisons import metrics_of
+from prunescope.analysis.compositions import compositions
+from prunescope.analysis.correlations import correlations
+from prunescope.analysis.dead_units import dead_units
+from prunescope.analysis.finding import COLUMNS, Finding, Margins, Verdict
+from prunescope.analysis.published.corrected import as_published
 from prunescope.analysis.results import Results
+from prunescope.analysis.trends import trends
+from prunescope.analysis.vote_findings import agreement, votes
+from prunescope.errors import PrunescopeError, did_you_mean
 
-Verdict = Literal["shown", "not shown", "shown to be equal", "no interval", "described"]
-Margins = Mapping[str, float]  # by metric: a difference below it is as good as none
+__all__ = ["COLUMNS", "FINDERS", "Finder", "Finding", "Margins", "Verdict", "find", "table_of_findings"]
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One conclusion, or that nothing can be concluded.
-
-    Attributes:
-        question: "trend", "difference", "sweet spot", "correlation", "composition", "votes", "agreement", …
-        measure: the metric, as in the tables: "top1"; of a correlation, both: "mis and top1".
-        about: what it is about, in words: the series, or the series and the target.
-        series: the name of the series; "" where it is about all of them.
-        target: what was asked, as in `Results.networks`; "" where it is about all targets.
-        estimate: in the unit of the measure, or what `method` says: a correlation, a χ².
-        low: of the 95 % interval; NaN where there is none.
-        high: as low.
-        n: how many of `resampled` there were.
-        resampled: the unit of resampling: "unit", "image", "seed", "class", "network", "series",
-            "participant and item"; "" where there is no interval.
-        method: the name of the statistic and of its interval.
-        p: of the test that the method names; NaN where there is none.
-        p_holm: corrected for all findings of the same question and measure, by Holm's method.
-        effect: the size of the effect in its own unit, as `effect_kind` names it; NaN where there is none.
-        margin: the difference that counts as none; NaN where none was stated.
-        verdict: "shown" (the interval leaves out no effect), "not shown" (it does not: nothing is concluded),
-            "shown to be equal" (an equivalence test with `margin`), "no interval", or "described": a quantity that is
-            not tested.
-        sentence: all that in plain words.
-        figure: the name of the figure of the report that shows it; "" if none does.
-        weight: the order of the first screen: larger is told first, 0 is told only among all findings.
-    """
-
-    question: str
-    measure: str
-    about: str
-    estimate: float
-    sentence: str
-    method: str
-    verdict: Verdict
-    series: str = ""
-    target: str = ""
-    low: float = math.nan
-    high: float = math.nan
-    n: int = 0
-    resampled: str = ""
-    p: float = math.nan
-    p_holm: float = math.nan
-    effect: float = math.nan
-    effect_kind: str = ""
-    margin: float = math.nan
-    figure: str = ""
-    weight: float = 0.0
-
-
-COLUMNS = [field.name for field in fields(Finding)]
 Finder = Callable[[Results, Margins], Iterable[Finding]]
-FINDERS: tuple[Finder, ...] = ()
+FINDERS: tuple[Finder, ...] = (
+    against_dense,
+    trends,
+    dead_units,
+    compositions,
+    correlations,
+    class_correlations,
+    as_published,
+    votes,
+    agreement,
+)
 
 
 def find(results: Results, margins: Margins | None = None) -> list[Finding]:
@@ -79,8 +44,29 @@ def find(results: Results, margins: Margins | None = None) -> list[Finding]:
 
     Args:
         margins: in place of the default ones, by metric.
+
+    Raises:
+        PrunescopeError: a margin is for maps of a method that the results do not have.
     """
-    return [finding for finder in FINDERS for finding in finder(results, margins or {})]
+    own = _without_drawn_along(results)
+    _refuse_unknown_methods(own, margins or {})
+    return [finding for finder in FINDERS for finding in finder(own, margins or {})]
+
+
+def _refuse_unknown_methods(results: Results, margins: Margins) -> None:
+    known = [metric for metric in metrics_of(results) if "/" in metric]
+    for metric in margins:
+        if "/" in metric and metric not in known:
+            listed = did_you_mean(metric, known) or (f": there are {', '.join(known)}" if known else "")
+            raise PrunescopeError(f"there is a margin for {metric!r}, which was not measured{listed}")
+
+
+def _without_drawn_along(results: Results) -> Results:
+    """Leave out the networks of published studies that are drawn along: conclusions are about one's own."""
+    if "published" not in results.networks:
+        return results
+    along = results.networks["published"].fillna(False).astype(bool)
+    return replace(results, networks=results.networks[~along])
 
 
 def table_of_findings(findings: Iterable[Finding]) -> pd.DataFrame:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from prunescope.analysis.tables import read_tables
+from prunescope.analysis.tables import NEEDED, read_answers_of, read_tables
 from prunescope.errors import PrunescopeError, describe_os_error
 from prunescope.measures.intervals import t_interval
 
@@ -34,6 +36,12 @@ TABLES_AS_THEY_ARE = (
 
 
 Network = dict[str, Any]  # one row of `Results.networks`
+Answers = Callable[[Sequence[str]], pd.DataFrame]
+
+
+def no_answers(networks: Sequence[str]) -> pd.DataFrame:
+    """Return no answers, of tables that hold none."""
+    return pd.DataFrame(columns=list(NEEDED["images"]))
 
 
 class Estimate(NamedTuple):
@@ -71,7 +79,9 @@ class Results:
             `macs_left`, `file_left`: against the dense network of the same seed;
             `before`: of a retrained network, the one just pruned that it comes from, if its series has one;
             `final`: whether the series ends in this network, rather than going on to retrain it;
-            `run`: the study that it is from, where several are looked at together, else "".
+            `run`: the study that it is from, where several are looked at together, else ""; studies that start from
+                the same dense networks share one, so that a network and its dense one have `run` and `seed` in common;
+            `published`: whether it is from a published study that is only drawn along.
         layers: one row per network and layer, with `left`: the fraction of its weights that is not gone.
         classes: one row per network and class.
         steps: one row per step.
@@ -94,6 +104,7 @@ class Results:
         curves: one row per network and epoch of its training.
         votes: one row per answer that a person gave.
         files: the names of all files of tables.
+        answers_of: reads what networks, given by name, called every image: `network, image, label, prediction`.
     """
 
     study: dict[str, Any]
@@ -120,11 +131,12 @@ class Results:
     curves: pd.DataFrame
     votes: pd.DataFrame
     files: list[str]
+    answers_of: Answers = no_answers
 
     @property
     def dense(self) -> pd.DataFrame:
-        """The dense networks, one per seed."""
-        return self.networks[self.networks["stage"] == "dense"]
+        """The dense networks, one per run and seed."""
+        return self.networks[(self.networks["stage"] == "dense") & ~self.networks["published"]]
 
     @property
     def sparse(self) -> pd.DataFrame:
@@ -168,6 +180,21 @@ class Results:
         }
 
     @property
+    def published(self) -> list[str]:
+        """The names of the series of published studies that are only drawn along."""
+        return [str(name) for name in self.sparse.loc[self.sparse["published"], "series"].unique()]
+
+    def dense_beside(self, series: str) -> pd.DataFrame:
+        """Return the dense networks of the run that a series is from."""
+        runs = self.networks.loc[self.networks["series"] == series, "run"]
+        return self.dense[self.dense["run"].isin(runs)]
+
+    @property
+    def published_dense(self) -> pd.DataFrame:
+        """The dense networks of those studies."""
+        return self.networks[(self.networks["stage"] == "dense") & self.networks["published"]]
+
+    @property
     def rate_label(self) -> str:
         """What an axis or a column of rates is called."""
         return "Rate asked" if self.networks["asked"].all() else "Rate asked or found"
@@ -179,8 +206,18 @@ class Results:
 
     @property
     def seeds(self) -> int:
-        """How many seeds there are."""
-        return int(self.networks["seed"].nunique())
+        """How many seeds there are, of the series that has most."""
+        return int(self.networks.groupby("series")["seed"].nunique().max()) if len(self.networks) else 0
+
+    @property
+    def own(self) -> Results:
+        """The same without the published studies that are only drawn along."""
+        if not self.networks["published"].any():
+            return self
+        names = self.networks.loc[self.networks["published"], "network"]
+        tables = {name: getattr(self, name) for name in ("networks", "scores", "curves")}
+        kept: dict[str, Any] = {name: rows[~rows["network"].isin(names)] for name, rows in tables.items()}
+        return replace(self, **kept)
 
     @property
     def chance(self) -> float:
@@ -221,7 +258,8 @@ def join_tables(study: dict[str, Any], tables: dict[str, pd.DataFrame], folder: 
     layers["left"] = 1 - _gone(layers)
     files = sorted(path.name for path in (folder / "tables").glob("[!.]*.parquet"))
     rest = {name: tables[name] for name in TABLES_AS_THEY_ARE}
-    return Results(study=study, networks=networks, layers=layers, files=files, **rest)
+    answers = partial(read_answers_of, folder)
+    return Results(study=study, networks=networks, layers=layers, files=files, answers_of=answers, **rest)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -249,9 +287,11 @@ def are_one(networks: pd.DataFrame) -> bool:
 def over_seeds(networks: pd.DataFrame, metric: str) -> list[Estimate]:
     """Average a metric over the seeds of each series and target, rates rising within a series."""
     estimates = []
-    for (series, target), group in networks.dropna(subset=[metric]).groupby(["series", "target"], sort=False):
+    known = {"series", "target", "rate", metric, f"{metric}_low", f"{metric}_high", "top1", "cross_entropy"}
+    of_metric = networks[[column for column in networks if column in known]].dropna(subset=[metric])
+    for (series, target), group in of_metric.groupby(["series", "target"], sort=False):
         values = [float(value) for value in group[metric]]
-        if len(set(values)) == 1 and are_one(group):
+        if len(values) > 1 and len(set(values)) == 1 and are_one(group):
             values = values[:1]
         if len(values) > 1:
             low, high = t_interval(values)
@@ -313,6 +353,7 @@ def _join(networks: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     joined["before"] = _before(joined)
     joined["final"] = is_retrained | ((joined["stage"] == "pruned") & (joined["retraining"] == "none"))
     joined["run"] = ""
+    joined["published"] = False
     return joined
 
 

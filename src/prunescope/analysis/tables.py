@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -168,13 +169,15 @@ def _read_answers(folder: Path, shown: list[str]) -> pd.DataFrame:
     return _read_table(folder, "images", rows=[("image", "in", shown)])
 
 
-def read_answers_of(folder: Path, networks: list[str]) -> pd.DataFrame:
+def read_answers_of(folder: Path, networks: Sequence[str]) -> pd.DataFrame:
     """Read what some networks of a study called every image: `network, image, label, prediction`.
 
     Raises:
         PrunescopeError: the table is damaged, or lacks a column.
     """
-    return _read_table(folder, "images", rows=[("network", "in", networks)])
+    if not networks:  # for which Parquet knows no type
+        return pd.DataFrame(columns=list(NEEDED["images"]))
+    return _read_table(folder, "images", rows=[("network", "in", list(networks))])
 
 
 def _refuse_mixed_conditions(units: pd.DataFrame) -> None:
@@ -220,6 +223,8 @@ def _read_table(folder: Path, name: str, of: Of = "study", rows: Rows = None) ->
 def _read_columns(path: Path, types: dict[str, str], rows: Rows) -> pd.DataFrame:
     """Read those of the columns that the file has; given `rows`, only the rows of which they are true."""
     names = pq.read_schema(path).names
+    if pq.read_metadata(path).num_rows == 0:
+        rows = None  # its columns have lost their types, which a condition needs
     repeated = [column for column, kind in types.items() if kind == "category"]
     present = [name for name in types if name in names]
     return pd.read_parquet(path, columns=present, filters=rows, read_dictionary=repeated)

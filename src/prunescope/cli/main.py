@@ -7,11 +7,14 @@ import sys
 import typer
 
 from prunescope.cli import (
+    analyse,
     audit,
     check,
     compact,
     concepts,
     export,
+    figure,
+    import_published,
     layers,
     prune,
     recommend,
@@ -37,6 +40,9 @@ app.command("check")(check.check)
 app.command("verify")(verify.verify)
 app.command("tables")(tables.tables)
 app.command("report")(report.report)
+app.command("figure")(figure.figure)
+app.command("analyse")(analyse.analyse)
+app.command("import-published")(import_published.import_published)
 app.command("recommend")(recommend.recommend)
 app.command("audit")(audit.audit)
 app.command("layers")(layers.layers)
@@ -56,6 +62,7 @@ WHOLE_OR_NOT = {
     "prune",
     "compact",
     "export",
+    "figure",
     "speed",
 }  # commands that keep nothing half done
 

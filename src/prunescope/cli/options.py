@@ -14,6 +14,23 @@ class Answer(SystemExit):
 
 Study = Annotated[Path, typer.Argument(help="A study file (YAML).", show_default=False)]
 Results = Annotated[Path, typer.Argument(help="The results of a study: runs/NAME.", show_default=False)]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        help="The results of a study, runs/NAME; of several, to compare them.", show_default=False
+    ),
+]
+Published = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A published study to draw along, as import-published wrote it. May be repeated.",
+        show_default=False,
+    ),
+]
+Margin = Annotated[
+    list[str] | None,
+    typer.Option(help="A difference that counts as none: top1=0.005. May be repeated.", show_default=False),
+]
 Data = Annotated[
     Path | None,
     typer.Option(

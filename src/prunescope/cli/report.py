@@ -1,4 +1,4 @@
-"""`prunescope report`: write the page of a study or of an audit again from its tables."""
+"""`prunescope report`: write the page of a study, of several or of an audit again from its tables."""
 
 from __future__ import annotations
 
@@ -7,19 +7,32 @@ from typing import Annotated
 
 import typer
 
+from prunescope.cli.options import Margin, Published, Runs
+from prunescope.errors import PrunescopeError
+
 
 def report(
-    results: Annotated[
-        Path,
-        typer.Argument(help="The results of a study, runs/NAME, or of an audit.", show_default=False),
-    ],
+    results: Runs,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder that gets the report of several runs, as DIR/report.", show_default=False),
+    ] = None,
+    published: Published = None,
+    margin: Margin = None,
 ) -> None:
-    """Write the page of a study or of an audit anew from its tables."""
-    if (results / "audit.json").is_file():
+    """Write the page of a study, of several studies to compare, or of an audit anew from its tables."""
+    audits = [folder for folder in results if (folder / "audit.json").is_file()]
+    if audits:
+        if len(results) > 1 or out or published or margin:
+            raise PrunescopeError(
+                f"{audits[0]} is an audit, whose report stands alone: give it without other runs and options"
+            )
         from prunescope.report.audit import write_audit
 
-        typer.echo(f"report: {write_audit(results)}")
+        typer.echo(f"report: {write_audit(audits[0])}")
         return
+    from prunescope.analysis.metric_words import read_margins
     from prunescope.report.page import write_report
 
-    typer.echo(f"report: {write_report(results)}")
+    margins = read_margins(margin or [])
+    typer.echo(f"report: {write_report(results, out, published=published or [], margins=margins)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -70,15 +70,37 @@ def mean_intervals(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], N
     if n < 30:
         ends = np.array([mean_interval(column) for column in values.T]).reshape(-1, 2)
         return ends[:, 0], ends[:, 1]
+    means = [times @ values / n for times in _drawn(n)]
+    low, high = np.quantile(np.concatenate(means), _QUANTILES, axis=0)
+    return low, high
+
+
+def mean_intervals_where(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the interval of the mean of the values that each column of `values`, (n, columns), has; others are NaN.
+
+    Rows are drawn, the same for all columns, and each column's mean is over the drawn ones that it has; a column of
+    fewer than 30 gets Student's t.
+    """
+    known = np.isfinite(values)
+    counts = known.sum(0)
+    ends = np.full((2, values.shape[1]), math.nan)
+    for column in np.flatnonzero(counts < 30):
+        ends[:, column] = mean_interval(values[known[:, column], column])
+    many = counts >= 30
+    if many.any():
+        filled, weights = np.where(known, values, 0.0)[:, many], known[:, many].astype(np.float64)
+        means = [(times @ filled) / (times @ weights) for times in _drawn(len(values))]
+        ends[:, many] = np.quantile(np.concatenate(means), _QUANTILES, axis=0)
+    return ends[0], ends[1]
+
+
+def _drawn(n: int) -> Iterator[NDArray[np.float64]]:
+    """Yield how often each of n rows is drawn in each draw of the bootstrap, (draws, n), a block at a time."""
     generator, block = np.random.default_rng(_SEED), max(_BLOCK // n, 1)
-    means = []
     for done in range(0, DRAWS, block):
         drawn = generator.integers(n, size=(min(block, DRAWS - done), n))
         cells = drawn + n * np.arange(len(drawn))[:, None]
-        times = np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape)  # each image was drawn
-        means.append(times.astype(np.float64) @ values / n)
-    low, high = np.quantile(np.concatenate(means), _QUANTILES, axis=0)
-    return low, high
+        yield np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:

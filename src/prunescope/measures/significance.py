@@ -67,6 +67,28 @@ def mcnemar(lost: Counts, won: Counts) -> Floats:
     return p
 
 
+def tost(difference: Floats, error: Floats, freedom: Floats, margin: float) -> Floats:
+    """Return the p of the two one-sided tests that a difference lies within ± margin, (things,).
+
+    It is below .05 if and only if the 90 % interval `difference` ± t · `error` lies wholly within the margin.
+
+    Args:
+        difference: estimated.
+        error: its standard error, 0 or more.
+        freedom: of Student's t; infinite for the normal distribution.
+        margin: above 0.
+
+    *Source:* Schuirmann, A comparison of the two one-sided tests procedure and the power approach, 1987.
+    """
+    from scipy import stats
+
+    gap = margin - np.abs(difference)
+    exact = np.where(gap > 0, 0.0, 1.0)  # with an error of 0
+    t = np.divide(gap, error, out=np.zeros_like(gap), where=error > 0)
+    p: Floats = np.where(error > 0, stats.t.sf(t, freedom), exact)
+    return np.where(np.isnan(difference + error), np.nan, p)
+
+
 def half_width(squares: Numbers, total: Numbers, images: Numbers, weight: Floats | float = 1.0) -> Floats:
     """Return half the width of the 95 % interval of a paired change, (things,).
 

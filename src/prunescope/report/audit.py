@@ -16,7 +16,7 @@ from prunescope.report.audit_numbers import numbers, reproduce, unmeasured
 from prunescope.report.audit_pruning import pruning
 from prunescope.report.audit_speed import speed
 from prunescope.report.audit_summary import summary, verdict
-from prunescope.report.audit_units import cards, units
+from prunescope.report.audit_units import explorer, units
 from prunescope.report.blocks import Section
 from prunescope.report.page import Page, write_page
 
@@ -31,7 +31,7 @@ SECTIONS: tuple[Callable[[Audit], Section | None], ...] = (
     speed,
     units,
     concepts,
-    cards,
+    explorer,
     explanations,
     unmeasured,
     numbers,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prunescope.analysis.audits import Audit
 from prunescope.report import audit_distributions
 from prunescope.report.audit_words import (
@@ -145,13 +147,14 @@ def _plots(audit: Audit) -> list[Plot]:
     numbers = "The numbers are in the tables of this section."
     if len(known):
         bins = audit.results.settings_of("accuracy").get("bins")
-        figure = audit_distributions.reliability(known, bins if isinstance(bins, int) and bins > 0 else BINS)
+        bins = bins if isinstance(bins, int) and bins > 0 else BINS
+        draw = partial(audit_distributions.reliability, known, bins)
         caption = (
             "Left: how often answers of a confidence are right; on the dotted line a network is as sure as it is "
             "right, below it too sure. Marks are larger where there are more images. Right: how many answers have "
             "which confidence."
         )
-        return [Plot("reliability", figure, caption, f"Reliability diagram of both networks. {numbers}")]
+        return [Plot("reliability", draw, caption, f"Reliability diagram of both networks. {numbers}")]
     if answers.empty:
         return []
     caption = (
@@ -161,7 +164,7 @@ def _plots(audit: Audit) -> list[Plot]:
     return [
         Plot(
             "answers",
-            audit_distributions.confidences(answers),
+            partial(audit_distributions.confidences, answers),
             caption,
             f"Histograms of confidence and divergence. {numbers}",
         )

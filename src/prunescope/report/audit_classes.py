@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from prunescope.analysis.audits import Audit
@@ -84,9 +86,9 @@ def _plots(audit: Audit) -> list[Plot]:
         f"({_tests(rows)}, Holm’s correction over the classes). Bars: 95 % intervals over images, of each class alone, "
         "without correction."
     )
-    figure = forgetting_figures.by_class({"": shown}, columns, label, PRUNED)
+    draw = partial(forgetting_figures.by_class, {"": shown}, columns, label, PRUNED)
     alt = f"{label}: {count(len(shown), 'class')}. The numbers are in the table of this section."
-    return [Plot("change-by-class", figure, caption, alt)]
+    return [Plot("change-by-class", draw, caption, alt)]
 
 
 def _tests(rows: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import pandas as pd
 
@@ -118,7 +119,7 @@ def _plots(audit: Audit) -> list[Plot]:
     plots = [
         Plot(
             "concepts-by-category",
-            audit_figures.dumbbells(panels),
+            partial(audit_figures.dumbbells, panels),
             "Units that detect a concept, and different concepts among them, in both networks by category.",
             f"Detectors and unique detectors by category, dense and pruned. {numbers}",
         )
@@ -127,7 +128,7 @@ def _plots(audit: Audit) -> list[Plot]:
         plots.append(
             Plot(
                 "concepts-kept",
-                audit_figures.fates(rows, FATES),
+                partial(audit_figures.fates, rows, FATES),
                 "What became of the detectors of the dense network, by the category of their concept: kept it, changed "
                 "to another, or lost it; gained: units that were no detectors, by the category they have now.",
                 f"Bars of units that kept, changed, gained or lost their concept, by category. {numbers}",
@@ -146,9 +147,9 @@ def _by_layer(audit: Audit) -> list[Plot]:
     ordered = {name: values[name] for name in NETWORKS if name in values}
     if not ordered or max(len(own) for own in ordered.values()) < 2:
         return []
-    figure = audit_figures.by_layer(panels_of(audit, ordered), "Unique detectors", counts=True)
+    draw = partial(audit_figures.by_layer, panels_of(audit, ordered), "Unique detectors", counts=True)
     caption = "Unique detectors of each layer. A concept that two layers detect counts in both."
-    return [Plot("concepts-by-layer", figure, caption, "Unique detectors of each layer, dense and pruned.")]
+    return [Plot("concepts-by-layer", draw, caption, "Unique detectors of each layer, dense and pruned.")]
 
 
 def _controls(audit: Audit) -> list[Plot]:
@@ -162,7 +163,7 @@ def _controls(audit: Audit) -> list[Plot]:
     )
     alt = "Bars of detectors by category, for the dense network and its controls."
     categories = [str(name) for name in own["category"].unique() if name]
-    return [Plot("concept-controls", concept_figures.controls(own, categories), caption, alt)]
+    return [Plot("concept-controls", partial(concept_figures.controls, own, categories), caption, alt)]
 
 
 def _fates(audit: Audit) -> list[tuple[str, Mapping[str, int]]]:

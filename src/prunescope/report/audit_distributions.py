@@ -22,6 +22,8 @@ from prunescope.report.theme import INK, QUIET
 MOST_POINTS = 500  # of a scatter that are drawn as shapes; more are drawn as one picture
 BINS = np.linspace(0, 1, 41)
 DOTTED = (0, (1, 2))
+OF_OTHERS = "mean with dense maps of other images"
+CHANCE = "chance, 95 % of units"
 
 
 def reliability(answers: pd.DataFrame, bins: int) -> Figure:
@@ -42,11 +44,11 @@ def reliability(answers: pd.DataFrame, bins: int) -> Figure:
         used = n > 0
         right = np.bincount(place, weights=answers[name] == answers["label"], minlength=bins)[used] / n[used]
         mean = np.bincount(place, weights=confidence, minlength=bins)[used] / n[used]
-        ax.plot(mean, right, color=look.colour, linewidth=1)
-        ax.scatter(
-            mean, right, 8 + 90 * n[used] / n.sum(), look.colour, marker=look.marker, linewidths=0, zorder=2.5
-        )
-        below.stairs(n / n.sum(), edges, color=look.colour, linewidth=1.3)
+        ax.plot(mean, right, color=look.colour, linewidth=1, label=name)
+        sizes = 8 + 90 * n[used] / n.sum()
+        dots = ax.scatter(mean, right, sizes, look.colour, marker=look.marker, linewidths=0, zorder=2.5)
+        dots.set_label(name)
+        below.stairs(n / n.sum(), edges, color=look.colour, linewidth=1.3, label=name)
     for panel in (ax, below):
         panel.xaxis.set_major_formatter(figures.PERCENT)
         panel.yaxis.set_major_formatter(figures.PERCENT)
@@ -64,9 +66,9 @@ def confidences(answers: pd.DataFrame) -> Figure:
     n = max(len(answers), 1)
     for name, look in LOOKS.items():
         counts, edges = np.histogram(answers[f"{name}_confidence"].dropna(), np.linspace(0, 1, 21))
-        left.stairs(counts / n, edges, color=look.colour, linewidth=1.3)
+        left.stairs(counts / n, edges, color=look.colour, linewidth=1.3, label=name)
     counts, edges = np.histogram(answers["divergence"].dropna().clip(0, 1), np.linspace(0, 1, 21))
-    right.stairs(counts / n, edges, color=PRUNED.colour, fill=True, alpha=0.6)
+    right.stairs(counts / n, edges, color=PRUNED.colour, fill=True, alpha=0.6, label="divergence")
     left.set(title="Confidence in the answer", ylabel="Share of the images")
     right.set(title="Divergence of the two answers (bits)")
     left.xaxis.set_major_formatter(figures.PERCENT)
@@ -102,16 +104,17 @@ def scores_of_units(
     ax = axes[0]
     for name, (values, units) in scores.items():
         shares = np.histogram(values, BINS)[0] / max(units, 1)
-        ax.stairs(shares, BINS, color=LOOKS[name].colour, linewidth=1.3)
+        ax.stairs(shares, BINS, color=LOOKS[name].colour, linewidth=1.3, label=_median(name))
         if name == "pruned":
             ax.stairs(shares, BINS, color=PRUNED.colour, fill=True, alpha=0.3)
         if len(values):
-            ax.axvline(float(np.median(values)), color=LOOKS[name].colour, linewidth=1, linestyle="--")
+            line = ax.axvline(float(np.median(values)), color=LOOKS[name].colour, linewidth=1, linestyle="--")
+            line.set_label(_median(name))
     value, low, high = chance
     if math.isfinite(low + high):
-        ax.axvspan(low, high, color=QUIET, alpha=0.15, linewidth=0, zorder=0.5)
+        ax.axvspan(low, high, color=QUIET, alpha=0.15, linewidth=0, zorder=0.5, label=CHANCE)
     if math.isfinite(value):
-        ax.axvline(value, color=QUIET, linewidth=0.8, linestyle=DOTTED)
+        ax.axvline(value, color=QUIET, linewidth=0.8, linestyle=DOTTED, label=CHANCE)
     used = np.concatenate([values for values, _ in scores.values()])
     ax.set(title="Live units", xlabel="MIS of a unit", ylabel="Share of all units", ylim=(0, None))
     ax.yaxis.set_major_formatter(figures.PERCENT)
@@ -120,19 +123,23 @@ def scores_of_units(
     if both is not None:
         _draw_both(axes[1], *both)
     entries: list[tuple[str, Artist]] = [
-        (f"{name} (dashed: median)", Line2D([], [], color=look.colour)) for name, look in LOOKS.items()
+        (_median(name), Line2D([], [], color=look.colour)) for name, look in LOOKS.items()
     ]
     if math.isfinite(low + high):
-        entries.append(("chance, 95 % of units", Patch(color=QUIET, alpha=0.15, linewidth=0)))
+        entries.append((CHANCE, Patch(color=QUIET, alpha=0.15, linewidth=0)))
     figures.legend_below(figure, entries)
     return figure
+
+
+def _median(name: str) -> str:
+    return f"{name} (dashed: median)"
 
 
 def _draw_both(ax: Axes, dense: NDArray[np.float64], pruned: NDArray[np.float64]) -> None:
     many = len(dense) > MOST_POINTS
     ax.plot(
         dense, pruned, "o", color=PRUNED.colour, alpha=0.25 if many else 0.6, markersize=2 if many else 3.5,
-        markeredgewidth=0, rasterized=many,
+        markeredgewidth=0, rasterized=many, label="units alive in both",
     )  # fmt: skip
     least = max(0.0, min(float(dense.min(initial=1)), float(pruned.min(initial=1))) - 0.03)
     ax.plot([least, 1], [least, 1], color=QUIET, linewidth=0.9, linestyle=DOTTED)
@@ -160,17 +167,19 @@ def likeness(rows: Mapping[str, Mapping[str, tuple[NDArray[np.float64], float]]]
                 color=PRUNED.colour,
                 alpha=0.7,
                 weights=each,
+                label="images",
             )
             if len(values):
-                ax.axvline(float(values.mean()), color=PRUNED.colour, linewidth=1.2, linestyle="--")
+                line = ax.axvline(float(values.mean()), color=PRUNED.colour, linewidth=1.2, linestyle="--")
+                line.set_label("mean")
             if math.isfinite(chance):
-                ax.axvline(chance, color=INK, linewidth=1.2, linestyle=DOTTED)
+                ax.axvline(chance, color=INK, linewidth=1.2, linestyle=DOTTED, label=OF_OTHERS)
             ax.set_title(title, fontsize=7.5)
             ax.yaxis.set_major_formatter(figures.PERCENT)
             ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         axes[0].set_ylabel(f"{method},\nshare of images" if len(rows) > 1 else "Share of the images")
     entries: list[tuple[str, Artist]] = [("mean", Line2D([], [], color=PRUNED.colour, linestyle="--"))]
     if any(math.isfinite(chance) for panels in rows.values() for _, chance in panels.values()):
-        entries.append(("mean with dense maps of other images", Line2D([], [], color=INK, linestyle=DOTTED)))
+        entries.append((OF_OTHERS, Line2D([], [], color=INK, linestyle=DOTTED)))
     figures.legend_below(figure, entries)
     return figure

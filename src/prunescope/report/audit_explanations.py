@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from prunescope.analysis.audits import DENSE, PRUNED, Audit
 from prunescope.report import audit_distributions, audit_figures, explanation_figures, explanation_words
@@ -166,9 +167,9 @@ def _likeness(audit: Audit, methods: list[str]) -> list[Plot]:
         "How like the two networks’ maps of the same image are, over images: 1 is the same map. Likeness is no mark of "
         "quality."
     )
-    figure = audit_distributions.likeness(rows)
+    draw = partial(audit_distributions.likeness, rows)
     alt = "Histograms of the rank correlation of maps, dense and pruned. The numbers are in the tables of this section."
-    return [Plot("explanations-likeness", figure, caption, alt)]
+    return [Plot("explanations-likeness", draw, caption, alt)]
 
 
 def _curves(audit: Audit, methods: list[str]) -> list[Plot]:
@@ -180,10 +181,9 @@ def _curves(audit: Audit, methods: list[str]) -> list[Plot]:
         "empty image (insertion). Black: the dense network; blue: the pruned one. Bands: 95 % intervals over images."
     )
     drawn = [method for method in methods if (curves["method"] == method).any()]
-    figure = explanation_figures.curves(audit.results, drawn, {PRUNED: audit_figures.PRUNED.colour})
-    return [
-        Plot("explanations-curves", figure, caption, "Curves of deletion and insertion, dense and pruned.")
-    ]
+    colours = {PRUNED: audit_figures.PRUNED.colour}
+    draw = partial(explanation_figures.curves, audit.results, drawn, colours)
+    return [Plot("explanations-curves", draw, caption, "Curves of deletion and insertion, dense and pruned.")]
 
 
 def _tables(audit: Audit, methods: list[str]) -> list[Table]:

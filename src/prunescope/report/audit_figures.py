@@ -17,18 +17,20 @@ from matplotlib.ticker import MaxNLocator
 
 from prunescope.report import figures
 from prunescope.report.formats import shorten, whole
-from prunescope.report.theme import COLOURS, INK, QUIET, WIDTH, Look
+from prunescope.report.scales import name_places
+from prunescope.report.theme import COLOURS, INK, QUIET, Look, page_width
 
 DENSE, PRUNED = Look(INK, "o"), Look(COLOURS[0], "s")
 LOOKS = {"dense": DENSE, "pruned": PRUNED}
 FORMS = {"pruned": PRUNED, "compact": Look(COLOURS[1], "D")}  # that are timed beside the dense network
+DEAF, ZERO_IN_DENSE = "not zero, but can no longer act", "zero in the dense network"
 PALE = 0.35  # opacity of what can no longer act, behind the zeros
 MOST_NAMED = 100  # layers along an axis; of more, every second or third has its name
 
 
 def page_wide(height: float) -> Figure:
     """Return a figure as wide as the page, with margins: letters are wider on paper than where they are laid out."""
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(page_width(), height))
     figure.set_layout_engine("constrained", w_pad=0.08)
     return figure
 
@@ -54,10 +56,11 @@ def zeros_by_layer(networks: Mapping[str, pd.DataFrame], marks: Mapping[str, flo
     panels = figure.subplots(len(networks), 1, squeeze=False)[:, 0]
     for ax, (title, rows) in zip(panels, networks.items(), strict=True):
         places = np.arange(len(rows))
-        ax.bar(places, rows["unreachable"], 0.8, color=PRUNED.colour, alpha=PALE, linewidth=0)
-        ax.bar(places, rows["share"], 0.8, color=PRUNED.colour, linewidth=0)
+        ax.bar(places, rows["unreachable"], 0.8, color=PRUNED.colour, alpha=PALE, linewidth=0, label=DEAF)
+        ax.bar(places, rows["share"], 0.8, color=PRUNED.colour, linewidth=0, label="zero")
         if marks:
-            ax.hlines([marks[name] for name in rows["layer"]], places - 0.4, places + 0.4, INK, linewidth=1.2)
+            heights = [marks[name] for name in rows["layer"]]
+            ax.hlines(heights, places - 0.4, places + 0.4, INK, linewidth=1.2, label=ZERO_IN_DENSE)
         if len(networks) > 1:
             ax.set_title(title)
         ax.set_ylim(0, 1)
@@ -66,9 +69,9 @@ def zeros_by_layer(networks: Mapping[str, pd.DataFrame], marks: Mapping[str, flo
         layer_axis(ax, [str(name) for name in rows["layer"]])
     entries: list[tuple[str, Artist]] = [("zero", Patch(color=PRUNED.colour))]
     if any((rows["unreachable"] > rows["share"]).any() for rows in networks.values()):
-        entries.append(("not zero, but can no longer act", Patch(color=PRUNED.colour, alpha=PALE)))
+        entries.append((DEAF, Patch(color=PRUNED.colour, alpha=PALE)))
     if marks:
-        entries.append(("zero in the dense network", Line2D([], [], color=INK, linewidth=1.2)))
+        entries.append((ZERO_IN_DENSE, Line2D([], [], color=INK, linewidth=1.2)))
     figures.legend_below(figure, entries)
     return figure
 
@@ -77,6 +80,7 @@ def layer_axis(ax: Axes, names: Sequence[str]) -> None:
     """Name layers below an axis on which they stand at 0, 1, 2, …"""
     step = -(-len(names) // MOST_NAMED)
     labels = [shorten(name) for name in names[::step]]
+    name_places(ax.xaxis, names)
     ax.set_xticks(range(0, len(names), step), labels, fontsize=_size_of(names))
     ax.tick_params("x", rotation=90)
     ax.set_xlim(-0.7, len(names) - 0.3)
@@ -106,8 +110,9 @@ def dumbbells(panels: Mapping[str, Sequence[Row]]) -> Figure:
         places = np.arange(len(rows))
         dense, pruned = (np.array([getattr(row, name) for row in rows], dtype=float) for name in LOOKS)
         ax.hlines(places, dense, pruned, QUIET, linewidth=1.2)
-        for values, look, face in ((dense, DENSE, "white"), (pruned, PRUNED, PRUNED.colour)):
-            ax.plot(values, places, look.marker, color=look.colour, markerfacecolor=face, markersize=5)
+        for name, values, face in (("dense", dense, "white"), ("pruned", pruned, PRUNED.colour)):
+            paint: Any = {"color": LOOKS[name].colour, "markerfacecolor": face, "markersize": 5}
+            ax.plot(values, places, LOOKS[name].marker, **paint, label=name)
         ax.set_title(title)
         ax.grid(axis="y", visible=False)
         ax.set_xlim(0, 1.08 * max([1.0, *dense[np.isfinite(dense)], *pruned[np.isfinite(pruned)]]))
@@ -146,7 +151,8 @@ def by_layer(panels: Sequence[Mapping[str, pd.Series[float]]], label: str, *, co
         for name, values in networks.items():
             look = LOOKS[name]
             face = "white" if name == "dense" else look.colour
-            ax.plot(places, values, look.marker, color=look.colour, markerfacecolor=face, markersize=4)
+            paint: Any = {"color": look.colour, "markerfacecolor": face, "markersize": 4}
+            ax.plot(places, values, look.marker, **paint, label=name)
         layer_axis(ax, names)
         ax.set_ylabel(label)
         if counts:
@@ -166,9 +172,9 @@ def fates(rows: Sequence[tuple[str, Mapping[str, int]]], colours: Mapping[str, s
     for fate, colour in colours.items():
         widths = np.array([counts.get(fate, 0) for _, counts in rows], dtype=float)
         if fate == "lost":
-            ax.barh(places, -widths, 0.7, color=colour)
+            ax.barh(places, -widths, 0.7, color=colour, label=fate)
         else:
-            ax.barh(places, widths, 0.7, right, color=colour)
+            ax.barh(places, widths, 0.7, right, color=colour, label=fate)
             right += widths
     ax.axvline(0, color=QUIET, linewidth=0.7)
     ax.set_yticks(places, [shorten(name) for name, _ in rows], fontsize=7.5)
@@ -190,15 +196,16 @@ def speedups(rows: Sequence[tuple[str, Mapping[str, tuple[float, float, float]]]
     forms = [form for form in FORMS if any(form in found for _, found in rows)]
     figure = page_wide(0.9 + 0.26 * len(rows))
     ax = figure.subplots()
-    ax.axvline(1, color=INK, linewidth=1, zorder=1.5)
+    ax.axvline(1, color=INK, linewidth=1, zorder=1.5, label="dense")
     for form in forms:
         look, aside = FORMS[form], 0.14 * (1 if form == "compact" else -1) * (len(forms) > 1)
         for place, (_, found) in enumerate(rows):
             if form in found:
                 value, low, high = found[form]
                 if math.isfinite(low + high):
-                    ax.hlines(place + aside, low, high, look.colour, linewidth=1)
-                ax.plot([value], [place + aside], look.marker, color=look.colour, markersize=5)
+                    ax.hlines(place + aside, low, high, look.colour, linewidth=1, label=form)
+                (mark,) = ax.plot([value], [place + aside], look.marker, color=look.colour)
+                mark.set(markersize=5, label=form)
     ax.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=7.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     low, high = ax.get_xlim()

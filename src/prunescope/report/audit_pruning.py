@@ -141,9 +141,9 @@ def _plots(audit: Audit) -> list[Plot]:
         caption += " Black: zero in the dense network too."
     elif len(shown) == 1:
         caption += " The dense network has next to no zeros."
-    figure = audit_figures.zeros_by_layer(shown, marks)
+    draw = partial(audit_figures.zeros_by_layer, shown, marks)
     alt = f"Bars of the zeros in {count(len(pruned), 'layer')}. The numbers are in the table of this section."
-    return [Plot("zeros-by-layer", figure, caption, alt)]
+    return [Plot("zeros-by-layer", draw, caption, alt)]
 
 
 def _layers(audit: Audit) -> list[Table]:

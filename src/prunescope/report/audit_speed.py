@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -73,7 +74,7 @@ def _plots(measured: pd.DataFrame) -> list[Plot]:
         "rounds."
     )
     alt = f"Speed-ups in {count(len(rows), 'place')}. The numbers are in the table of this section."
-    return [Plot("speedups", audit_figures.speedups(rows), caption, alt)]
+    return [Plot("speedups", partial(audit_figures.speedups, rows), caption, alt)]
 
 
 def _tables(table: pd.DataFrame) -> list[Table]:

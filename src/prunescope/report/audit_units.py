@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -10,7 +12,8 @@ from prunescope.analysis.audits import DENSE, PRUNED, Audit
 from prunescope.report import audit_distributions, audit_figures
 from prunescope.report.audit_words import Quantity, changed, in_points, pair_of, pair_table, plain
 from prunescope.report.blocks import Plot, Section
-from prunescope.report.cards import browse, count_units, of_known_networks
+from prunescope.report.cards import of_known_networks
+from prunescope.report.explorer import about_cards, browse, count_units
 from prunescope.report.formats import count, percent, whole
 from prunescope.report.units import WHAT_IT_IS, conditions
 
@@ -92,8 +95,9 @@ def _plots(audit: Audit, conv: pd.DataFrame) -> list[Plot]:
             f" Right: {alive} alive in both, each one’s score in one network against that in the other."
         )
     alt = "Distributions of the MIS of units, dense and pruned. The numbers are in the table of this section."
-    figure = audit_distributions.scores_of_units(scores, (chance.value, chance.low, chance.high), both)
-    return [Plot("mis-of-units", figure, caption, alt), *_by_layer(audit, conv)]
+    chances = (chance.value, chance.low, chance.high)
+    draw = partial(audit_distributions.scores_of_units, scores, chances, both)
+    return [Plot("mis-of-units", draw, caption, alt), *_by_layer(audit, conv)]
 
 
 def _both(conv: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -121,8 +125,8 @@ def _by_layer(audit: Audit, conv: pd.DataFrame) -> list[Plot]:
         return []
     caption = "Median MIS of the live convolution units of each layer; layers in the order of the network."
     alt = "Median MIS of each layer, dense and pruned."
-    figure = audit_figures.by_layer(panels_of(audit, medians), "Median MIS")
-    return [Plot("mis-by-layer", figure, caption, alt)]
+    draw = partial(audit_figures.by_layer, panels_of(audit, medians), "Median MIS")
+    return [Plot("mis-by-layer", draw, caption, alt)]
 
 
 def panels_of(audit: Audit, values: dict[str, pd.Series[float]]) -> list[dict[str, pd.Series[float]]]:
@@ -133,8 +137,8 @@ def panels_of(audit: Audit, values: dict[str, pd.Series[float]]) -> list[dict[st
     return [{name: own} for name, own in values.items()]
 
 
-def cards(audit: Audit) -> Section | None:
-    """Offer a card for every unit of every layer."""
+def explorer(audit: Audit) -> Section | None:
+    """Offer all units of all layers to search, sort and filter, with a card for each."""
     results = audit.results
     units = of_known_networks(results, results.units)
     if units.empty:
@@ -142,19 +146,14 @@ def cards(audit: Audit) -> Section | None:
     places = [[place, str(name)] for place, name in enumerate(results.networks["network"])]
     if audit.record.comparable:
         chains = [{"name": "dense and pruned", "networks": places}]
-        beside = "in both networks, so that one can see it keep, change or lose its meaning"
+        beside = "side by side in both networks"
     else:
         shown = [pair for pair in places if (units["network"] == pair[1]).any()]
         chains = [{"name": f"the {name} network", "networks": [[place, name]]} for place, name in shown]
         beside = "in one network at a time, since units of different networks do not correspond"
     browser = browse(results, units, chains, "Units of")
     text = (
-        f"A card for each of {count_units(units)}: the images whose mean activation is least and most, its score and "
-        f"its concept, {beside}. Where the unit exceeds its threshold, the latter are outlined. The address of the "
-        "page leads back to a card."
+        f"{count_units(units)}, a row for each, {beside}. Any column sorts, and all conditions must hold. The address "
+        "of the page keeps what is shown, so that it can be sent to others."
     )
-    if audit.record.comparable and browser.index["mis"]:
-        text += (
-            " The strip of a unit in the list is its MIS, dense and pruned: darker is higher, orange is dead."
-        )
-    return Section("cards", "Unit cards", text=[text], browser=browser)
+    return Section("explorer", "Unit explorer", text=[text, *about_cards(browser)], browser=browser)

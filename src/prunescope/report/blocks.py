@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ class Plot:
 
     Attributes:
         name: the name of its files without ending, and of its place on the page; unique in the report.
+        draw: makes the figure, a new one each time.
         alt: what it shows, for those who do not see it.
     """
 
     name: str
-    figure: Figure
+    draw: Callable[[], Figure]
     caption: str
     alt: str
 
@@ -66,6 +67,7 @@ class Table:
     sortable: bool = False
     folded: bool = False  # only its caption shows until it is opened
     narrow: bool = False  # few columns: no wider than they need
+    anchors: Sequence[str] = ()  # the address of each row on the page; none without
 
     @cached_property
     def cells(self) -> list[list[Cell]]:
@@ -91,6 +93,15 @@ class Verdict:
     text: str
     good: bool
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """A sentence of the first screen: how sure it is, and where on the page its figure and its row are."""
+
+    text: str
+    verdict: str
+    links: Sequence[Link] = ()
 
 
 @dataclass(frozen=True)
@@ -172,15 +183,18 @@ class Section:
     Attributes:
         anchor: its address on the page, unique.
         verdict: what it comes to, before all else.
+        conclusions: what follows, each as a sentence.
         numbers: the few numbers to see first, set large.
         warnings: what a reader must know before trusting the numbers.
         facts: terms and their texts, one below the other.
+        files: texts to write beside the page, by name.
     """
 
     anchor: str
     title: str
     verdict: Verdict | None = None
     text: Sequence[str] = ()
+    conclusions: Sequence[Conclusion] = ()
     numbers: Sequence[Fact] = ()
     warnings: Sequence[str] = ()
     facts: Sequence[Fact] = ()
@@ -188,4 +202,5 @@ class Section:
     tables: Sequence[Table] = ()
     galleries: Sequence[Gallery] = ()
     links: Sequence[Link] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     browser: Browser | None = None

@@ -1,14 +1,15 @@
-"""Unit cards: for any unit what it responds to, in every network. The page reads a layer when it is opened.
+"""What the cards of units show: the images that each unit answers to. The page reads them as cards are opened.
 
-Beside the page lie `thumbnails/<n>.jpg`, each image once, and `units/<n>.js`, one script per layer: a page
-opened from the disk may load scripts, but neither modules nor data.
+Beside the page lie `thumbnails/<n>.jpg`, each image once; `examples/images.js`, the names of the images; and
+`examples/<layer>-<block>.js`, which image is whose example, packed, for as many units as one reads at once.
 """
 
 from __future__ import annotations
 
-import itertools
+import base64
 import json
-from functools import partial
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,122 +17,73 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from prunescope.analysis.results import Network, Results, records
-from prunescope.report.blocks import Browser, Section
-from prunescope.report.formats import count, short_percent
+from prunescope.analysis.results import Results
 
-Chain = dict[str, Any]  # `name`, and `networks`: of each its place in the table of networks and its name
-
-
-def cards(results: Results) -> Section | None:
-    """Offer a card for every unit of every layer."""
-    units = of_known_networks(results, results.units)
-    if units.empty:
-        return None
-    browser = browse(results, units, _chains(results), "Series")
-    text = (
-        f"A card for each of {count_units(units)}: the images whose mean activation is least and most, its "
-        "score and its concept, in the dense network and at every rate of a series, so that one can watch it keep, "
-        "change or lose its meaning. Where the unit exceeds its threshold, the latter are outlined, and darkened "
-        "elsewhere; one without an outline exceeds it nowhere. The address of the page leads back to a card."
-    )
-    if browser.index["mis"]:
-        text += (
-            " The strip of a unit in the list is its MIS from the dense network to the highest rate: "
-            "darker is higher, orange is dead."
-        )
-    return Section("cards", "Unit cards", text=[text], browser=browser)
-
-
-def browse(results: Results, units: pd.DataFrame, chains: list[Chain], called: str) -> Browser:
-    """Return the part of the page that shows cards.
-
-    Args:
-        units: rows of the table of that name.
-        chains: networks that a card shows below each other.
-        called: what a reader chooses in choosing a chain.
-    """
-    layers = [str(layer) for layer in units["layer"].unique()]
-    each = units.drop_duplicates("layer").set_index("layer")["kind"]
-    widths = units.groupby("layer", observed=True)["unit"].max()
-    index = {
-        "layers": [[layer, str(each[layer]), int(widths[layer]) + 1] for layer in layers],
-        "series": chains,
-        "called": called,
-        "measures": [str(name) for name in results.examples["measure"].unique()],
-        "mis": bool(units["mis"].notna().any()),
-        "dissection": bool(units["iou"].notna().any()),
-    }
-    return Browser(index, partial(_write, results, units, layers))
-
-
-def count_units(units: pd.DataFrame) -> str:
-    """Say how many units there are, those of several networks once."""
-    return count(len(units.drop_duplicates(["layer", "unit"])), "unit")
+BLOCK = 32  # units of a layer whose examples lie in one file
+Image = tuple[str, str]  # the measure that it is an example of, and its name
 
 
 def of_known_networks(results: Results, table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the networks that the results know."""
-    return table[table["network"].isin(results.networks["network"])]
+    known = table["network"].isin(results.networks["network"])
+    return table if known.all() else table[known]
 
 
-def _chains(results: Results) -> list[Chain]:
-    """Return for each series, stage and seed its networks, from the dense one to the highest rate.
+def places_of(results: Results) -> dict[str, int]:
+    """Return the place of each network in the table of networks, by its name."""
+    return {str(name): place for place, name in enumerate(results.networks["network"])}
 
-    A network is its place in the study and its name in the chain.
+
+def number_pairs(
+    first: pd.Series[Any], second: pd.Series[Any]
+) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
+    """Number the pairs of two columns of names; -1 where either is missing."""
+    columns = [column.astype("category").cat for column in (first, second)]
+    names = [[str(name) for name in column.categories] for column in columns]
+    codes = [column.codes.to_numpy(np.int64) for column in columns]
+    whole = (codes[0] >= 0) & (codes[1] >= 0)
+    used, found = np.unique(codes[0][whole] * max(len(names[1]), 1) + codes[1][whole], return_inverse=True)
+    numbers = np.full(len(first), -1)
+    numbers[whole] = found
+    return numbers, [(names[0][code // len(names[1])], names[1][code % len(names[1])]) for code in used]
+
+
+def write_cards(results: Results, widths: dict[str, int], folder: Path) -> None:
+    """Write the examples of all units, and the thumbnails that they refer to.
+
+    Args:
+        widths: how many units each layer has, in the order in which the page knows the layers.
     """
-    places = {str(name): place for place, name in enumerate(results.networks["network"])}
-    measured = results.networks[results.networks["network"].isin(results.units["network"].unique())]
-    chains = []
-    for final, series in itertools.product((True, False), results.series):
-        for seed, of_seed in measured.groupby("seed", sort=False):
-            own = of_seed[(of_seed["series"] == series) & (of_seed["final"] == final)]
-            if len(own):
-                rows = records(
-                    pd.concat([of_seed[of_seed["stage"] == "dense"], own.sort_values("rate", kind="stable")])
-                )
-                name = series + ("" if final else ", before retraining")
-                chains.append(
-                    {
-                        "name": f"{name}, seed {seed}" if results.seeds > 1 else name,
-                        "networks": [[places[row["network"]], _name(row)] for row in rows],
-                    }
-                )
-    if not chains:
-        chains = [
-            {"name": "dense", "networks": [[places[row["network"]], "dense"] for row in records(measured)]}
-        ]
-    return chains
-
-
-def _name(network: Network) -> str:
-    return "dense" if network["stage"] == "dense" else short_percent(network["rate"])
-
-
-def _write(results: Results, units: pd.DataFrame, layers: list[str], folder: Path) -> None:
-    """Write the scripts of all layers and the thumbnails that they refer to."""
-    places = {str(name): place for place, name in enumerate(results.networks["network"])}
     examples = of_known_networks(results, results.examples)
-    numbers, images = _number_pairs(examples["measure"], examples["image"])
+    if examples.empty:
+        return
+    numbers, images = number_pairs(examples["measure"], examples["image"])
     shown = _write_thumbnails(results.thumbnails, images, folder / "thumbnails")
-    of_units = _by_layer(units, places)
-    of_examples = _by_layer(examples.assign(image=numbers), places)
-    (folder / "units").mkdir()
-    for place, layer in enumerate(layers):
-        content = {
-            "layer": layer,
-            **_describe_units(of_units[layer], len(places)),
-            "images": [],
-            "examples": {},
-        }
-        if layer in of_examples:
-            content |= _describe_examples(of_examples[layer], len(places), images, shown)
-        # Unlike JSON, a script may say NaN.
-        script = json.dumps(content, separators=(",", ":"))
-        (folder / "units" / f"{place}.js").write_text(f"prunescope.layer({script});\n", encoding="utf-8")
+    (folder / "examples").mkdir()
+    known = [[name, int(number in shown)] for number, (_, name) in enumerate(images)]
+    write_script(folder / "examples" / "images.js", "images", known)
+    for layer, rows in _by_layer(examples, numbers, places_of(results)):
+        if layer in widths:
+            place, width = list(widths).index(layer), widths[layer]
+            measures = [_Examples(own, len(results.networks), width) for own in _by_measure(rows)]
+            for block, start in enumerate(range(0, width, BLOCK)):
+                content = {each.measure: each.of_units(start, start + BLOCK) for each in measures}
+                name = f"{place}-{block}"
+                write_script(folder / "examples" / f"{name}.js", "examples", name, _pack(content))
 
 
-def _write_thumbnails(thumbnails: pd.DataFrame, images: list[tuple[str, str]], folder: Path) -> set[int]:
+def write_script(path: Path, function: str, *arguments: object) -> None:
+    """Write a script that calls one of the functions of unit_files.js."""
+    given = ",".join(json.dumps(argument, separators=(",", ":")) for argument in arguments)
+    path.write_text(f"unitFiles.{function}({given});\n", encoding="utf-8")
+
+
+def _pack(content: object) -> str:
+    """Return content as JSON, compressed; outlines repeat themselves, and there are many."""
+    return base64.b64encode(zlib.compress(json.dumps(content, separators=(",", ":")).encode())).decode()
+
+
+def _write_thumbnails(thumbnails: pd.DataFrame, images: list[Image], folder: Path) -> set[int]:
     """Write the thumbnail of each image by its number; return the numbers of those that there are."""
     folder.mkdir()
     keys = zip(thumbnails["measure"].astype(str), thumbnails["image"].astype(str), strict=True)
@@ -142,83 +94,61 @@ def _write_thumbnails(thumbnails: pd.DataFrame, images: list[tuple[str, str]], f
     return shown
 
 
-def _number_pairs(
-    first: pd.Series[Any], second: pd.Series[Any]
-) -> tuple[NDArray[np.int64], list[tuple[str, str]]]:
-    """Number the pairs of two columns of names; -1 where either is missing."""
-    names = [[str(name) for name in column.cat.categories] for column in (first, second)]
-    codes = [column.cat.codes.to_numpy(np.int64) for column in (first, second)]
-    whole = (codes[0] >= 0) & (codes[1] >= 0)
-    used, found = np.unique(codes[0][whole] * max(len(names[1]), 1) + codes[1][whole], return_inverse=True)
-    numbers = np.full(len(first), -1)
-    numbers[whole] = found
-    return numbers, [(names[0][code // len(names[1])], names[1][code % len(names[1])]) for code in used]
+def _by_layer(
+    examples: pd.DataFrame, numbers: NDArray[np.int64], places: dict[str, int]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the rows of one layer after the other, with `place`, that of their network, and `number` of image.
+
+    One after the other, since all examples of a study are millions.
+    """
+    layers = examples["layer"].astype("category").cat
+    of_category = [places.get(str(name), -1) for name in examples["network"].cat.categories]
+    place = np.array(of_category, dtype=np.int64)[examples["network"].cat.codes]
+    order = np.argsort(layers.codes.to_numpy(), kind="stable")
+    ends = np.searchsorted(layers.codes.to_numpy()[order], np.arange(len(layers.categories) + 1))
+    for layer, start, end in zip(layers.categories, ends[:-1], ends[1:], strict=True):
+        own = order[start:end]
+        columns = ["measure", "unit", "side", "rank", "outline"]
+        yield str(layer), examples[columns].iloc[own].assign(place=place[own], number=numbers[own])
 
 
-def _by_layer(table: pd.DataFrame, places: dict[str, int]) -> dict[str, pd.DataFrame]:
-    """Return the rows of each layer, with `place`: that of their network in the study."""
-    names = table["network"].cat.categories
-    of_category = np.array([places.get(str(name), -1) for name in names], dtype=np.int64)
-    placed = table.assign(place=of_category[table["network"].cat.codes])
-    return {str(layer): rows for layer, rows in placed.groupby("layer", observed=True)}
+def _by_measure(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    return [own for _, own in rows.groupby("measure", observed=True)]
 
 
-def _describe_units(rows: pd.DataFrame, networks: int) -> dict[str, Any]:
-    """Return what the units of a layer are: (networks, units) of each column, null for networks without."""
-    place, unit = rows["place"].to_numpy(), rows["unit"].to_numpy()
-    units = int(unit.max()) + 1
-    concept, concepts = _number_pairs(rows["concept"], rows["category"])
-    columns: dict[str, tuple[NDArray[Any], float]] = {
-        "alive": (rows["alive"].to_numpy(dtype=int, na_value=-1), -1),
-        "mis": (rows["mis"].to_numpy().round(3), np.nan),
-        "hit_rate": (rows["hit_rate"].to_numpy().round(3), np.nan),
-        "concept": (concept, -1),
-        "iou": (rows["iou"].to_numpy().round(4), np.nan),
-        "detector": (rows["detector"].to_numpy(dtype=int, na_value=-1), -1),
-    }
-    present = np.isin(np.arange(networks), place)
-    described: dict[str, Any] = {}
-    for name, (values, nothing) in columns.items():
-        whole = np.full((networks, units), nothing, dtype=values.dtype)
-        whole[place, unit] = values
-        described[name] = [row.tolist() if there else None for row, there in zip(whole, present, strict=True)]
-    named = rows.dropna(subset=["class"]).drop_duplicates("unit")
-    classes = {int(unit): str(name) for unit, name in zip(named["unit"], named["class"], strict=True)}
-    return {"units": units, "concepts": concepts, "classes": classes, **described}
+class _Examples:
+    """The examples of one layer in one measure: of each side (networks, units, `keep`), and outlines of the highest."""
 
+    def __init__(self, rows: pd.DataFrame, networks: int, width: int) -> None:
+        self.measure = str(rows["measure"].iloc[0])
+        place, unit = rows["place"].to_numpy(), rows["unit"].to_numpy()
+        highest = (rows["side"] == "highest").to_numpy()
+        rank = _positions(np.where(highest, 0, 1) + 2 * (place * width + unit), rows["rank"].to_numpy())
+        self.keep = int(rank.max()) + 1
+        self.present = np.isin(np.arange(networks), place)
+        shape = (networks, width, self.keep)
 
-def _describe_examples(
-    rows: pd.DataFrame, networks: int, images: list[tuple[str, str]], shown: set[int]
-) -> dict[str, Any]:
-    """Return the images of a layer, [number, name, whether there is a thumbnail], and who responds to which."""
-    used, local = np.unique(rows["image"].to_numpy(), return_inverse=True)
-    by_measure = rows.assign(image=local).groupby("measure", observed=True)
-    return {
-        "images": [[int(number), images[number][1], int(number in shown)] for number in used],
-        "examples": {str(measure): _describe_measure(own, networks) for measure, own in by_measure},
-    }
+        def laid_out(values: NDArray[Any], side: NDArray[np.bool_], nothing: int | str) -> NDArray[Any]:
+            whole = np.full(shape, nothing, dtype=values.dtype)
+            whole[place[side], unit[side], rank[side]] = values[side]
+            return whole
 
+        numbers = rows["number"].to_numpy()
+        outlines = rows["outline"].fillna("").to_numpy(dtype=object)
+        self.values = {
+            "highest": laid_out(numbers, highest, -1),
+            "lowest": laid_out(numbers, ~highest, -1),
+            "outlines": laid_out(outlines, highest, ""),
+        }
 
-def _describe_measure(rows: pd.DataFrame, networks: int) -> dict[str, Any]:
-    """Return per network a flat list, `keep` places in `images` a unit, -1 where a unit has fewer."""
-    place, unit, image = (rows[name].to_numpy() for name in ("place", "unit", "image"))
-    units = int(unit.max()) + 1
-    sides = (rows["side"] == "highest").to_numpy(), (rows["side"] == "lowest").to_numpy()
-    rank = _positions(np.where(sides[0], 0, 1) + 2 * (place * units + unit), rows["rank"].to_numpy())
-    keep = int(rank.max()) + 1
-    present = np.isin(np.arange(networks), place)
+    def of_units(self, start: int, end: int) -> dict[str, Any]:
+        """Return the examples of some units: a flat list for each network, null for those without."""
 
-    def laid_out(values: NDArray[Any], side: NDArray[np.bool_], nothing: int | str) -> list[Any]:
-        whole = np.full((networks, units * keep), nothing, dtype=values.dtype)
-        whole[place[side], unit[side] * keep + rank[side]] = values[side]
-        return [row.tolist() if there else None for row, there in zip(whole, present, strict=True)]
+        def listed(values: NDArray[Any]) -> list[Any]:
+            cut = values[:, start:end].reshape(len(values), -1)
+            return [own.tolist() if there else None for own, there in zip(cut, self.present, strict=True)]
 
-    return {
-        "keep": keep,
-        "highest": laid_out(image, sides[0], -1),
-        "lowest": laid_out(image, sides[1], -1),
-        "outlines": laid_out(rows["outline"].fillna("").to_numpy(dtype=object), sides[0], ""),
-    }
+        return {"keep": self.keep, **{name: listed(values) for name, values in self.values.items()}}
 
 
 def _positions(group: NDArray[np.int64], rank: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,11 +17,12 @@ from matplotlib.ticker import MaxNLocator
 from prunescope.analysis.results import Estimate, Results, over_seeds, targets_of
 from prunescope.report import figures, heat_maps
 from prunescope.report.formats import decimal, name_target, shorten, whole
-from prunescope.report.theme import INK, QUIET, WIDTH, Look, category_looks
+from prunescope.report.theme import INK, QUIET, Look, category_looks, page_width
 
 TOTAL = Look(INK, "o")
 CONTROLS = {"": "dense network", "rotated": "its basis rotated at random", "untrained": "untrained"}
 CONTROL_COLOURS = {"": INK, "rotated": "#8a96a3", "untrained": "#cdd4dc"}
+WIDE = 100  # from here on, a number is wider than its bar, and stands upright
 MOST_UPRIGHT = 6  # bars of a panel, whose labels have room side by side
 FATES = {  # what became of the detectors of the dense network, and new ones: the same in every figure
     "kept": "#0b4f8a",
@@ -39,13 +40,14 @@ def by_weights_left(results: Results, networks: pd.DataFrame, categories: Sequen
             column `<metric>/<category>` for each category.
     """
     styles = category_looks(categories)
-    columns = min(3, len(results.series))
-    blocks = -(-len(results.series) // columns)
+    drawn = figures.series_with(results, results.final, "detectors")
+    columns = min(3, len(drawn))
+    blocks = -(-len(drawn) // columns)
     rows = [("detectors", "Detectors"), ("unique_detectors", "Unique detectors")]
     if networks["top1"].notna().any():
         rows.insert(0, ("top1", "Top-1"))
     heights = [1.3 if metric == "top1" else 1.65 for metric, _ in rows] * blocks
-    width = WIDTH * (0.6, 1, 1)[columns - 1]
+    width = page_width() * (0.6, 1, 1)[columns - 1]
     figure = Figure(figsize=(width, 0.6 + sum(heights)), layout="constrained")
     grid = figure.subplots(
         len(rows) * blocks,
@@ -55,15 +57,15 @@ def by_weights_left(results: Results, networks: pd.DataFrame, categories: Sequen
         squeeze=False,
         height_ratios=heights,
     )
-    for i, series in enumerate(results.series):
+    for i, series in enumerate(drawn):
         block = grid[len(rows) * (i // columns) :, i % columns]
         own = networks[(networks["series"] == series) | (networks["stage"] == "dense")]
         block[0].set_title(shorten(series))
         for ax, (metric, _) in zip(block, rows, strict=False):
             if metric != "top1":
                 for category, look in styles.items():
-                    _draw_curve(ax, own, f"{metric}/{category}", look)
-            _draw_curve(ax, own, metric, TOTAL)
+                    _draw_curve(ax, own, f"{metric}/{category}", look, category)
+            _draw_curve(ax, own, metric, TOTAL, "all")
     for i, (metric, label) in enumerate(rows):
         _finish_row(list(grid[i :: len(rows)].flat), metric)
         for ax in grid[i :: len(rows), 0]:
@@ -85,14 +87,14 @@ def by_weights_left(results: Results, networks: pd.DataFrame, categories: Sequen
     return figure
 
 
-def _draw_curve(ax: Axes, networks: pd.DataFrame, metric: str, look: Look) -> None:
+def _draw_curve(ax: Axes, networks: pd.DataFrame, metric: str, look: Look, label: str) -> None:
     """Draw a metric from the dense network on to ever fewer weights, with its intervals over seeds."""
     at = {estimate[:2]: estimate.value for estimate in over_seeds(networks, "left") if estimate.value > 0}
     estimates: list[Estimate] = [e for e in over_seeds(networks, metric) if e[:2] in at]
     estimates.sort(key=lambda estimate: -at[estimate[:2]])
     if estimates:
         x = [at[estimate[:2]] for estimate in estimates]
-        figures.draw_estimates(ax, x, estimates, look, hollow=False, moved=ax.transData)
+        figures.draw_estimates(ax, x, estimates, look, hollow=False, moved=ax.transData, label=label)
 
 
 def _finish_row(panels: Sequence[Axes], metric: str) -> None:
@@ -118,7 +120,7 @@ def unique_by_layer(results: Results, counts: pd.DataFrame) -> Figure:
     order = [str(name) for name in counts["layer"].unique()]
     dense = counts[counts["stage"] == "dense"]
     panels = {}
-    for series in results.series:
+    for series in (name for name in results.series if (counts["series"] == name).any()):
         own = pd.concat([dense.assign(rate=-1.0, target="dense"), counts[counts["series"] == series]])
         panels[series] = heat_maps.by_target(own, "unique_detectors").reindex(columns=order)
     most = max(1.0, float(np.nanmax(pd.concat(panels.values()).to_numpy())))
@@ -134,8 +136,9 @@ def controls(detectors: pd.DataFrame, categories: Sequence[str]) -> Figure:
     """
     names = ["", *category_looks(categories)]
     found = [control for control in CONTROLS if control in set(detectors["control"])]
-    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    figure = Figure(figsize=(page_width(), 2.6), layout="constrained")
     width = 0.8 / len(found)
+    wide = detectors["detectors"].max() >= WIDE
     for ax, (metric, label) in zip(
         figure.subplots(1, 2),
         (("detectors", "Detectors"), ("unique_detectors", "Unique detectors")),
@@ -145,13 +148,18 @@ def controls(detectors: pd.DataFrame, categories: Sequence[str]) -> Figure:
         for i, control in enumerate(found):
             x = np.arange(len(names)) + width * (i - (len(found) - 1) / 2)
             bars = ax.bar(x, table[control].fillna(0), width, color=CONTROL_COLOURS[control])
+            bars.set_label(CONTROLS[control])
             ax.bar_label(
-                bars, [f"{value:g}" for value in table[control].fillna(0).round(1)], fontsize=6, padding=1
+                bars,
+                [f"{value:g}" for value in table[control].fillna(0).round(1)],
+                fontsize=6,
+                padding=2 if wide else 1,
+                rotation=90 if wide else 0,
             )
         ax.set_title(label)
         ax.set_xticks(range(len(names)), ["all", *map(shorten, names[1:])])
         ax.grid(axis="x", visible=False)
-        ax.margins(y=0.12)
+        ax.margins(y=0.16 if wide else 0.12)
     entries: list[tuple[str, Artist]] = [
         (CONTROLS[name], Patch(color=CONTROL_COLOURS[name])) for name in found
     ]
@@ -161,24 +169,25 @@ def controls(detectors: pd.DataFrame, categories: Sequence[str]) -> Figure:
 
 def persistence(results: Results) -> Figure:
     """Draw what became of the dense network's detectors: a panel per series, a bar per target."""
-    columns = min(3, len(results.series))
-    rows = -(-len(results.series) // columns)
-    figure = Figure(figsize=(WIDTH * (0.6, 1, 1)[columns - 1], 0.6 + 2.3 * rows), layout="constrained")
+    drawn = figures.series_with(results, results.final, "concepts_kept")
+    columns = min(3, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = Figure(figsize=(page_width() * (0.6, 1, 1)[columns - 1], 0.6 + 2.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for ax, series in zip(grid.flat, results.series, strict=False):
+    for ax, series in zip(grid.flat, drawn, strict=False):
         final = results.final[results.final["series"] == series]
         targets = targets_of(final)
         counts = [*(f"concepts_{fate}" for fate in FATES), "concept_jaccard"]
         means = final.groupby("target")[counts].mean().reindex(list(targets)).dropna()
         ax.set_title(shorten(series))
         _draw_fates(ax, means)
-        for dense in over_seeds(results.dense, "detectors"):
-            ax.axhline(dense.value, color=INK, linewidth=0.8)
+        for dense in over_seeds(results.dense_beside(series), "detectors"):
+            ax.axhline(dense.value, color=INK, linewidth=0.8, label="detectors of the dense network")
         names = [name_target(target, rate) for target, rate in targets.items() if target in means.index]
         ax.set_xticks(range(len(means)), names, rotation=90 if len(means) > MOST_UPRIGHT else 0)
         ax.set_xlabel(results.target_label)
         ax.grid(axis="x", visible=False)
-    for ax in grid.flat[len(results.series) :]:
+    for ax in grid.flat[len(drawn) :]:
         ax.set_axis_off()
     for ax in grid[:, 0]:
         ax.set_ylabel("Units")
@@ -197,9 +206,9 @@ def _draw_fates(ax: Axes, means: pd.DataFrame) -> None:
     bottom = np.zeros(len(means))
     for fate in ("kept", "changed", "gained"):
         heights = means[f"concepts_{fate}"].to_numpy()
-        ax.bar(place, heights, 0.7, bottom, color=FATES[fate])
+        ax.bar(place, heights, 0.7, bottom, color=FATES[fate], label=fate)
         bottom += heights
-    ax.bar(place, -means["concepts_lost"], 0.7, color=FATES["lost"])
+    ax.bar(place, -means["concepts_lost"], 0.7, color=FATES["lost"], label="lost")
     ax.axhline(0, color=QUIET, linewidth=0.7)
     crowded = len(means) > MOST_UPRIGHT  # then the index stands upright, inside its bar
     for x, lost, jaccard in zip(place, means["concepts_lost"], means["concept_jaccard"], strict=True):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pandas as pd
 
 from prunescope.analysis.results import Network, Results, records
-from prunescope.report import concept_figures
+from prunescope.report import concept_figures, figures
 from prunescope.report.blocks import Cell, Plot, Section, Table, number_cell, table_of
 from prunescope.report.formats import count, decimal, listing, whole
 from prunescope.report.units import network_cells
@@ -75,16 +76,18 @@ def _plots(results: Results, networks: pd.DataFrame) -> list[Plot]:
             "trained. What a control reaches is what this set of concepts gives away."
         )
         alt = "Bars of detectors by category, for the dense network and its controls."
-        plots.append(Plot("concept-controls", concept_figures.controls(of_dense, categories), caption, alt))
+        draw = partial(concept_figures.controls, of_dense, categories)
+        plots.append(Plot("concept-controls", draw, caption, alt))
     if results.final["concepts_kept"].notna().any():
         caption = (
             "What became of each detector of the dense network (black line): kept its concept, changed to another, "
             "or lost it (below zero); gained: units that were no detectors. Above the line: all detectors of the "
             "pruned network. Numbers: Jaccard index of its concepts and the dense network's, 1 if the same."
             + (" Means over seeds." if results.seeds > 1 else "")
+            + _without(results)
         )
         alt = f"Bars of units that kept, changed, lost or gained their concept, {series}"
-        plots.append(Plot("concepts-kept", concept_figures.persistence(results), caption, alt))
+        plots.append(Plot("concepts-kept", partial(concept_figures.persistence, results), caption, alt))
     return plots
 
 
@@ -98,9 +101,9 @@ def _by_weights_left(results: Results, networks: pd.DataFrame, series: str) -> P
     over = f"Means of {results.seeds} seeds, their 95 % t-intervals." if results.seeds > 1 else "One seed."
     return Plot(
         "concepts-by-weights-left",
-        concept_figures.by_weights_left(results, networks, _categories(results)),
+        partial(concept_figures.by_weights_left, results, networks, _categories(results)),
         f"{top1}etectors (units) and unique detectors (concepts) against {what}, on a logarithmic axis, from the "
-        f"dense network at the left to the sparsest. {over}",
+        f"dense network at the left to the sparsest. {over}{_without(results)}",
         f"{top1}etectors and unique detectors by category against the weights left, {series}",
     )
 
@@ -118,9 +121,15 @@ def _by_layer(results: Results, series: str) -> list[Plot]:
     caption = (
         "Unique detectors of each layer; layers in the order of the network. A concept that two layers detect "
         "counts in both" + ("; means over seeds." if results.seeds > 1 else ".")
-    )
+    ) + _without(results)
     alt = f"Heat map of the unique detectors of {count(counts['layer'].nunique(), 'layer')}, {series}"
-    return [Plot("concepts-by-layer", concept_figures.unique_by_layer(results, counts), caption, alt)]
+    draw = partial(concept_figures.unique_by_layer, results, counts)
+    return [Plot("concepts-by-layer", draw, caption, alt)]
+
+
+def _without(results: Results) -> str:
+    """Say how many of the networks in which a series ends were not dissected."""
+    return figures.missing(results.final, "detectors", "dissection")
 
 
 def _tables(results: Results) -> list[Table]:

@@ -25,7 +25,7 @@ from prunescope.report import figures
 from prunescope.report.explanation_results import LIKENESS, OF_PROXY, Stage, name_method, only, stages
 from prunescope.report.figures import Measure
 from prunescope.report.formats import name_target, shorten
-from prunescope.report.theme import INK, QUIET, WIDTH, looks
+from prunescope.report.theme import INK, QUIET, looks, page_width
 
 Style = Literal["--"] | tuple[float, Sequence[float]]
 DOTS: Style = (0.0, (1.0, 2.0))
@@ -87,7 +87,7 @@ def by_rate(results: Results, methods: Sequence[str], panels: Sequence[Panel]) -
         for stage in stages(results, method)
         if _any(stage, method, panels)
     ]
-    figure = Figure(figsize=(WIDTH, 0.75 + 1.85 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(page_width(), 0.75 + 1.85 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), len(panels), squeeze=False, sharex=True, sharey="col")
     for i, (method, stage) in enumerate(rows):
         for ax, panel in zip(grid[i], panels, strict=True):
@@ -149,7 +149,7 @@ def _legend(results: Results, methods: Sequence[str], panels: Sequence[Panel]) -
     if any(results.dense[f"{method}/{what}"].notna().any() for method in methods for what in whats):
         entries.append(("dense", Line2D([], [], color=INK, linewidth=1)))
     entries += [
-        (shorten(name), Line2D([], [], color=look.colour, marker=look.marker))
+        (name, Line2D([], [], color=look.colour, marker=look.marker))
         for name, look in looks(results.series, results.controls).items()
     ]
     dotted = Line2D([], [], color=QUIET, linewidth=1, linestyle=DOTS)
@@ -216,9 +216,9 @@ def curves(results: Results, methods: Sequence[str], colours: Mapping[str, str] 
     pairs = list(itertools.product(methods, drawn))
     columns = min(2, len(pairs))
     rows = -(-len(pairs) // columns)
-    figure = Figure(figsize=(WIDTH, 0.7 + 2.0 * rows), layout="constrained")
+    figure = Figure(figsize=(page_width(), 0.7 + 2.0 * rows), layout="constrained")
     grid = figure.subplots(rows, 2 * columns, squeeze=False, sharex=True, sharey=True)
-    shown = _drawn_targets(table) if colours is None else colours
+    shown = drawn_targets(table) if colours is None else colours
     for i, (method, series) in enumerate(pairs):
         own = table[
             (table["method"] == method) & table["series"].where(table["stage"] != "dense", series).eq(series)
@@ -243,7 +243,7 @@ def curves(results: Results, methods: Sequence[str], colours: Mapping[str, str] 
     return figure
 
 
-def _drawn_targets(table: pd.DataFrame) -> dict[str, str]:
+def drawn_targets(table: pd.DataFrame) -> dict[str, str]:
     """Return the targets whose curves are drawn, each with its colour: darker is sparser."""
     targets = list(targets_of(table[table["stage"] != "dense"]))
     places = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MOST_CURVES)).round().astype(int))
@@ -253,19 +253,21 @@ def _drawn_targets(table: pd.DataFrame) -> dict[str, str]:
 
 def _draw_curves(ax: Axes, table: pd.DataFrame, shown: Mapping[str, str]) -> None:
     """Draw the mean over seeds; the band is over seeds, or with one of them over images."""
-    lines = [(table[table["stage"] == "dense"], INK)]
+    names = targets_of(table[table["stage"] != "dense"])
+    lines = [(table[table["stage"] == "dense"], INK, "dense")]
+    pruned = table[table["stage"] != "dense"]
     lines += [
-        (table[(table["stage"] != "dense") & (table["target"] == target)], colour)
-        for target, colour in shown.items()
+        (pruned[pruned["target"] == target], shown[target], name_target(target, rate))
+        for target, rate in names.items()
+        if target in shown
     ]
-    for own, colour in lines:
+    for own, colour, label in lines:
         points = [_point(each) for _, each in own.groupby("fraction")]
         if points:
             fraction, value, low, high = np.array(points).T
-            ax.plot(fraction, value, color=colour, linewidth=1.2)
-            ax.fill_between(
-                fraction, np.maximum(low, 0), np.minimum(high, 1), color=colour, alpha=0.12, linewidth=0
-            )
+            ax.plot(fraction, value, color=colour, linewidth=1.2, label=label)
+            band = np.maximum(low, 0), np.minimum(high, 1)
+            ax.fill_between(fraction, *band, color=colour, alpha=0.12, linewidth=0, label=label)
 
 
 def _point(rows: pd.DataFrame) -> tuple[float, float, float, float]:

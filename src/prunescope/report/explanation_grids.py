@@ -108,7 +108,7 @@ def grids(results: Results) -> list[Gallery]:
     Of each, one shows heat maps and one explanation maps; the heat maps of the first series and method are open.
     """
     pictures = Pictures(results)
-    across = _across(pictures)
+    across = across_of(pictures)
     choices = itertools.product(WHY, KINDS, pictures.methods, across)
     made = [
         Grid(pictures, why, kind, method, series, across[series]) for why, kind, method, series in choices
@@ -121,7 +121,7 @@ def grids(results: Results) -> list[Gallery]:
     ]
 
 
-def _across(pictures: Pictures) -> dict[str, list[Network]]:
+def across_of(pictures: Pictures) -> dict[str, list[Network]]:
     """Return the networks of each series that have pictures, the dense one first; or that alone."""
     shown = list(pictures.networks.values())
     dense = [network for network in shown if network["stage"] == "dense"]
@@ -129,13 +129,14 @@ def _across(pictures: Pictures) -> dict[str, list[Network]]:
     for series in pictures.results.series:
         own = [network for network in shown if network["series"] == series and network["stage"] != "dense"]
         if own:
-            across[series] = dense + sorted(own, key=lambda network: (network["rate"], network["stage"]))
+            start = [network for network in dense if network["run"] == own[0]["run"]]
+            across[series] = start + sorted(own, key=lambda network: (network["rate"], network["stage"]))
     return across or ({"dense": dense} if dense else {})
 
 
 def _gallery(grid: Grid, *, folded: bool) -> Gallery | None:
     rows = [
-        [_original(grid, image), *(_tile(grid, network, image) for network in grid.networks)]
+        [show_image(grid, image), *(show_map(grid, network, image) for network in grid.networks)]
         for image in grid.images
     ]
     rows = [row for row in rows if any(tile.picture is not None for tile in row[1:])]
@@ -150,10 +151,10 @@ def _gallery(grid: Grid, *, folded: bool) -> Gallery | None:
         )
     if not folded and grid.pictures.results.seeds > 1:
         caption += " Networks of the first seed."
-    return Gallery(["Image", *map(_name, grid.networks)], rows, caption, folded)
+    return Gallery(["Image", *map(name_network, grid.networks)], rows, caption, folded)
 
 
-def _original(grid: Grid, image: str) -> Tile:
+def show_image(grid: Grid, image: str) -> Tile:
     """Show the image itself, its class, and the class explained if that is one for all networks."""
     pictures, lines = grid.pictures, [image.rpartition("/")[2]]
     rows = [
@@ -170,7 +171,7 @@ def _original(grid: Grid, image: str) -> Tile:
     )
 
 
-def _tile(grid: Grid, network: Network, image: str) -> Tile:
+def show_map(grid: Grid, network: Network, image: str) -> Tile:
     """Show what one network looks at, for which class if that differs, how sure it is of it, and its own answer."""
     pictures = grid.pictures
     row = pictures.said.get((grid.method, network["network"], image))
@@ -184,12 +185,13 @@ def _tile(grid: Grid, network: Network, image: str) -> Tile:
         f"{alike}{percent(row['confidence'], 0)}",
         "right" if row["correct"] else shorten(f"says {pictures.name_class(row['prediction'])}", LONGEST),
     ]
-    alt = f"{name_method(grid.method)} of {image} for {explained}, {_name(network)}"
+    alt = f"{name_method(grid.method)} of {image} for {explained}, {name_network(network)}"
     picture = pictures.find(alt, grid.kind, image, grid.method, str(network["network"]))
     return Tile(picture, lines, bool(row["correct"]))
 
 
-def _name(network: Network) -> str:
+def name_network(network: Network) -> str:
+    """Name a network of a row: the dense one, or what was asked of it."""
     if network["stage"] == "dense":
         return "dense"
     name = name_target(network["target"], network["rate"])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from prunescope.analysis.results import Results
+from prunescope.analysis.results import Results, records
 from prunescope.measures.intervals import mean_interval
 
 LIKENESS = ("spearman", "ssim", "iou")
@@ -30,7 +30,9 @@ METHOD_NAMES = {
 }
 
 
-KNOWN = ["network", "series", "seed", "stage", "target", "rate", "asked", "control", "final"]
+KNOWN = [
+    "network", "series", "seed", "stage", "target", "rate", "asked", "control", "final", "run", "published",
+]  # fmt: skip
 
 
 class Stage(NamedTuple):
@@ -104,9 +106,9 @@ def _changes_by_network(results: Results) -> Iterator[tuple[str, dict[str, float
     images = {
         str(name): own.set_index(["method", "image"]) for name, own in table.groupby("network", sort=False)
     }
-    dense_of = dict(zip(results.dense["seed"], results.dense["network"].map(str), strict=True))
-    for name, seed in zip(results.sparse["network"].map(str), results.sparse["seed"], strict=True):
-        dense = images.get(dense_of.get(seed, ""))
+    dense_of = results.dense.set_index(["run", "seed"])["network"].map(str).to_dict()
+    for row in records(results.sparse[["network", "run", "seed"]]):
+        name, dense = str(row["network"]), images.get(dense_of.get((row["run"], row["seed"]), ""))
         if dense is None or name not in images:
             continue
         values: dict[str, float] = {}

@@ -20,7 +20,7 @@ Found = dict[tuple[str, str], Estimate]  # by series and target
 
 def introduction(results: Results, methods: list[str]) -> list[str]:
     """Say what was explained, and how what follows is to be read."""
-    settings, images = results.settings_of("explanations"), results.explanations["image"].nunique()
+    settings = results.settings_of("explanations")
     chosen = {
         "correct": " All networks compared get them right, so they are easier than the rest.",
         "stratified": " They are equally many of each class as far as possible, recognised or not.",
@@ -36,9 +36,23 @@ def introduction(results: Results, methods: list[str]) -> list[str]:
     named = listing([name_method(method, start=i == 0) for i, method in enumerate(methods)])
     return [
         f"An attribution method says of each position of an image how much it speaks for a class: the image’s map. "
-        f"{named} explained the same {count(images, 'image')} for "
-        f"every network.{chosen}{explained} {again}"
+        f"{named} explained {_which_images(results)}.{chosen}{explained} {again}"
     ]
+
+
+def _which_images(results: Results) -> str:
+    runs = results.explanations[["network", "image"]].merge(
+        results.networks[["network", "run"]], on="network"
+    )
+    images = {str(run): frozenset(own["image"]) for run, own in runs.groupby("run")}
+    if len(set(images.values())) < 2:
+        return f"the same {count(results.explanations['image'].nunique(), 'image')} for every network"
+    each = listing([f"{count(len(own), 'image')} in {run}" for run, own in images.items()])
+    common = len(frozenset.intersection(*images.values()))
+    return (
+        f"{each}, of which {common:,} are the same: each network is compared with the dense one on the images of its "
+        "own run, and those of different runs are not to be compared with one another"
+    )
 
 
 def without_control(results: Results) -> list[str]:
@@ -93,9 +107,9 @@ def faithfulness(results: Results, method: str) -> list[str]:
 def proxy(results: Results, method: str) -> list[str]:
     """Say how often the independent network names the class of explanation maps, dense and at the highest rate."""
     found, changes = (_estimates(results, f"{method}/proxy_top1{end}") for end in ("", "_change"))
-    dense = over_seeds(results.dense, f"{method}/proxy_top1")
     sentences = []
     for series in _series(results, found):
+        dense = over_seeds(results.dense_beside(series), f"{method}/proxy_top1")
         _, last = _ends(found, series)
         of_dense = f" {percent(dense[0].value)} of the dense network’s explanation maps and" if dense else ""
         named = f"{name_method(method)} of {series}: the proxy names the class of"
@@ -140,8 +154,8 @@ def uneven_classes(results: Results) -> list[str]:
 
 def other_classes(results: Results) -> list[str]:
     """Warn where the maps that are compared explain different classes."""
-    table = results.explanations.merge(results.networks[["network", "seed", "stage"]], on="network")
-    keys = ["seed", "method", "image"]
+    table = results.explanations.merge(results.networks[["network", "run", "seed", "stage"]], on="network")
+    keys = ["run", "seed", "method", "image"]
     dense = table.loc[table["stage"] == "dense", [*keys, "target"]].drop_duplicates(keys)
     pairs = table[table["stage"] != "dense"].merge(dense, on=keys, suffixes=("", "_dense"))
     share = float((pairs["target"] != pairs["target_dense"]).mean()) if len(pairs) else 0.0

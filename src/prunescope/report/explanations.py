@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from prunescope.analysis.results import Results
@@ -150,12 +151,10 @@ def _plots(results: Results, methods: list[str]) -> list[Plot]:
     plots = []
     for name, panels, caption in groups:
         if measured := drawn.measured(results, methods, panels):
-            figure = drawn.by_rate(results, methods, measured)
+            draw = partial(drawn.by_rate, results, methods, measured)
             titles = listing([panel.title for panel in measured])
             plots.append(
-                Plot(
-                    f"explanations-{name}", figure, f"{caption} {over}", _alt(f"{titles} by {rate}", results)
-                )
+                Plot(f"explanations-{name}", draw, f"{caption} {over}", _alt(f"{titles} by {rate}", results))
             )
     return plots + _curves(results, methods)
 
@@ -171,7 +170,7 @@ def _curves(results: Results, methods: list[str]) -> list[Plot]:
     return [
         Plot(
             "explanations-curves",
-            drawn.curves(results, methods),
+            partial(drawn.curves, results, methods),
             caption,
             _alt("Curves of deletion and insertion", results),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from prunescope.analysis.results import Results
 from prunescope.report import forgetting_figures
@@ -86,7 +87,7 @@ def _plots(results: Results, found: list[Pruning]) -> list[Plot]:
     return [
         Plot(
             "forgetting-by-rate",
-            forgetting_figures.by_rate(results, found, measures),
+            partial(forgetting_figures.by_rate, results, found, measures),
             f"Pruned networks against the dense ones of the same seeds, by {rate}.{drawn} Bars: 95 % intervals "
             f"{over}, where there are any.",
             f"{labels}, against the {rate}, for {listing(results.series)}. The numbers are in the tables of this "

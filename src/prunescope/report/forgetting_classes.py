@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -111,7 +112,7 @@ def class_plots(results: Results, found: list[Pruning]) -> list[Plot]:
         plots.append(
             Plot(
                 "forgetting-classes" if number == 1 else f"forgetting-classes-{number}",
-                forgetting_figures.by_class(shown, columns, label, styles[series]),
+                partial(forgetting_figures.by_class, shown, columns, label, styles[series]),
                 _caption(series, panels, order),
                 f"{label}: {len(order):,} classes, for {series} at {listing(list(shown))}. The numbers are in the "
                 "tables of this section.",

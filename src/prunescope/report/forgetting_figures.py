@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -21,7 +22,7 @@ from prunescope.report import figures
 from prunescope.report.figures import Measure
 from prunescope.report.formats import shorten
 from prunescope.report.prunings import Pruning
-from prunescope.report.theme import INK, QUIET, WIDTH, Look, looks
+from prunescope.report.theme import INK, QUIET, Look, looks, page_width
 
 POINTS = FuncFormatter(lambda value, _: f"{100 * value:+g}".replace("-", "−") if round(value, 9) else "0")
 DOTTED = (0, (1, 2))
@@ -35,7 +36,7 @@ def by_rate(results: Results, found: Sequence[Pruning], measures: Sequence[Measu
     """
     stages = {stage: [each for each in found if each.stage == stage] for stage in ("pruned", "retrained")}
     shown = {stage: own for stage, own in stages.items() if own}
-    figure = Figure(figsize=(WIDTH, 0.7 + 2.0 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(page_width(), 0.7 + 2.0 * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), len(measures), squeeze=False, sharex=True)
     for panels, (stage, own) in zip(grid, shown.items(), strict=True):
         for ax, measure in zip(panels, measures, strict=True):
@@ -52,7 +53,7 @@ def by_rate(results: Results, found: Sequence[Pruning], measures: Sequence[Measu
     styles = looks(results.series, results.controls)
     series = dict.fromkeys(each.series for each in found)
     marks = [Line2D([], [], color=styles[name].colour, marker=styles[name].marker) for name in series]
-    figures.legend_below(figure, list(zip(map(shorten, series), marks, strict=True)))
+    figures.legend_below(figure, list(zip(series, marks, strict=True)))
     return figure
 
 
@@ -65,17 +66,17 @@ def _draw_measure(ax: Axes, results: Results, own: Sequence[Pruning], measure: M
     if measure.metric == "agreement":
         for level in {each.number(results, "agreement_of_seeds")["value"] for each in own}:
             if math.isfinite(level):
-                ax.axhline(level, color=INK, linewidth=1, zorder=1.5)
+                ax.axhline(level, color=INK, linewidth=1, zorder=1.5, label="agreement of seeds")
     styles = looks(results.series, results.controls)
     for place, (series, look) in enumerate(styles.items()):
         mine = [each for each in own if each.series == series]
         if measure.metric == "exemplars":
-            _draw_swapped(ax, results, mine, look.colour)
+            _draw_swapped(ax, results, mine, look.colour, f"{series}: exemplars swapped")
         estimates = _estimates(results, mine, measure.metric)
         aside = min(figures.DODGE, figures.MOST_ASIDE / len(styles)) * (place - (len(styles) - 1) / 2)
         moved = ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans)
         rates, hollow = [estimate.rate for estimate in estimates], own[0].stage == "pruned"
-        figures.draw_estimates(ax, rates, estimates, look, hollow=hollow, moved=moved)
+        figures.draw_estimates(ax, rates, estimates, look, hollow=hollow, moved=moved, label=series)
 
 
 def _estimates(results: Results, own: Sequence[Pruning], metric: str) -> list[Estimate]:
@@ -88,13 +89,14 @@ def _estimates(results: Results, own: Sequence[Pruning], metric: str) -> list[Es
     ]
 
 
-def _draw_swapped(ax: Axes, results: Results, own: Sequence[Pruning], colour: str) -> None:
+def _draw_swapped(ax: Axes, results: Results, own: Sequence[Pruning], colour: str, label: str) -> None:
     swapped = _estimates(results, own, "exemplars_by_chance")
     rates = [estimate.rate for estimate in swapped]
-    ax.plot(rates, [estimate.value for estimate in swapped], color=colour, linewidth=1, linestyle=DOTTED)
+    values = [estimate.value for estimate in swapped]
+    ax.plot(rates, values, color=colour, linewidth=1, linestyle=DOTTED, label=label)
     lows, highs = [estimate.low for estimate in swapped], [estimate.high for estimate in swapped]
     if all(map(math.isfinite, (*lows, *highs))):
-        ax.fill_between(rates, lows, highs, color=colour, alpha=0.1, linewidth=0)
+        ax.fill_between(rates, lows, highs, color=colour, alpha=0.1, linewidth=0, label=label)
 
 
 def by_class(
@@ -110,18 +112,19 @@ def by_class(
     """
     value, low, high = columns
     names = [shorten(str(name)) for name in next(iter(panels.values()))["class"]]
-    figure = Figure(figsize=(WIDTH, 1.0 + 0.16 * len(names)), layout="constrained")
+    figure = Figure(figsize=(page_width(), 1.0 + 0.16 * len(names)), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
     for ax, (title, rows) in zip(grid, panels.items(), strict=True):
         ax.set_title(title)
         ax.axvline(0, color=INK, linewidth=0.8, zorder=1.5)
         for place, row in enumerate(records(rows)):
             shown = row["says"] != "not shown"
-            colour = look.colour if shown else QUIET
+            colour, verdict = (look.colour, "shown") if shown else (QUIET, "not shown")
             if math.isfinite(row[low] + row[high]):
-                ax.hlines(place, row[low], row[high], colour, linewidth=0.9)
+                ax.hlines(place, row[low], row[high], colour, linewidth=0.9, label=verdict)
             face = colour if shown else "white"
-            ax.plot([row[value]], [place], look.marker, color=colour, markerfacecolor=face, markersize=4)
+            mark: Any = {"color": colour, "markerfacecolor": face, "markersize": 4, "label": verdict}
+            ax.plot([row[value]], [place], look.marker, **mark)
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.xaxis.set_major_formatter(POINTS)
         ax.grid(axis="y", visible=False)
@@ -151,7 +154,7 @@ def by_group(
     counts = [len(next(iter(targets.values()))) for targets in panels.values()]
     most = max(len(targets) for targets in panels.values())
     row = 0.13 + 0.07 * most  # inches: room for the marks of all targets
-    size = (WIDTH, 0.8 + row * sum(counts) + 0.35 * len(panels))
+    size = (page_width(), 0.8 + row * sum(counts) + 0.35 * len(panels))
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(
         len(panels), len(measures), sharey="row", sharex="col", squeeze=False, height_ratios=counts
@@ -180,10 +183,10 @@ def by_group(
 def _draw_groups(ax: Axes, own: Mapping[str, pd.DataFrame], metric: str, colours: Sequence[str]) -> None:
     ax.axvline(0, color=INK, linewidth=0.8, zorder=1.5)
     offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(own)) if len(own) > 1 else [0.0]
-    for (rows, colour), offset in zip(zip(own.values(), colours, strict=True), offsets, strict=True):
+    for (target, rows), colour, offset in zip(own.items(), colours, offsets, strict=True):
         at = np.arange(len(rows)) + offset
-        ax.hlines(at, rows[f"{metric}_low"], rows[f"{metric}_high"], colour, linewidth=0.9)
-        ax.plot(rows[f"{metric}_change"], at, "o", color=colour, markersize=3.5)
+        ax.hlines(at, rows[f"{metric}_low"], rows[f"{metric}_high"], colour, linewidth=0.9, label=target)
+        ax.plot(rows[f"{metric}_change"], at, "o", color=colour, markersize=3.5, label=target)
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(POINTS)
     ax.grid(axis="y", visible=False)

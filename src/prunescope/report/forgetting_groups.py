@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -125,7 +126,8 @@ def group_plots(results: Results, found: list[Pruning], alone: Look | None = Non
             f"{listing(list(targets))}. The numbers are in the tables of this section."
         )
         name = "forgetting-groups" if number == 1 else f"forgetting-groups-{number}"
-        plots.append(Plot(name, forgetting_figures.by_group(panels, ERRORS, alone), caption, alt))
+        draw = partial(forgetting_figures.by_group, panels, ERRORS, alone)
+        plots.append(Plot(name, draw, caption, alt))
     return plots
 
 

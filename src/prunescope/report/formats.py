@@ -10,6 +10,7 @@ from prunescope.analysis.results import is_rate
 NO_VALUE = "–"
 SPACE = "\u00a0"  # keeps a number and its unit on one line
 LONGEST_NAME = 30  # characters of a name on an axis
+LONGEST_IN_LEGEND = 44  # two such names stand side by side
 UNITS = {"macs": "MACs", "milliseconds": "ms"}  # of budgets
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -106,8 +107,14 @@ def whole(number: float) -> str:
 
 def count(number: int, noun: str) -> str:
     """Write 1 seed, 3 seeds, 3 classes."""
-    ending = "" if number == 1 or noun == "series" else "es" if noun.endswith("s") else "s"
-    return f"{number:,}{SPACE}{noun}{ending}"
+    return f"{number:,}{SPACE}{noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Write seeds, classes, series, participants and items."""
+    if " and " in noun:
+        return " and ".join(plural(each) for each in noun.split(" and "))
+    return noun if noun == "series" else f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def name_target(target: str, rate: float) -> str:
@@ -133,6 +140,9 @@ def listing(items: list[str], most: int | None = None) -> str:
 
 
 def shorten(name: str, longest: int = LONGEST_NAME) -> str:
-    """Put a name on one line and cut it to fit beside an axis."""
-    line = " ".join(name.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    """Put a name on one line and cut its middle to fit beside an axis: long names often differ at the end."""
+    line = re.sub(r"[^\S\u00a0]+", " ", name).strip()  # a number and its unit stay together
+    if len(line) <= longest:
+        return line
+    end = (longest - 1) // 2
+    return f"{line[: longest - 1 - end]}…{line[len(line) - end :]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +17,16 @@ from numpy.typing import NDArray
 
 from prunescope.analysis.results import Results, targets_of
 from prunescope.report.formats import name_target, short_percent, shorten
-from prunescope.report.theme import FAINT, INK, WIDTH
+from prunescope.report.scales import name_places
+from prunescope.report.theme import FAINT, page_width
 
 LEFT_COLOURS = "YlGnBu"  # light is little
 LONGEST_TITLE = 80  # characters above a panel as wide as the page
 UPRIGHT = 16  # columns whose names fit side by side; of more, they stand upright
+LETTERS_PER_INCH = 13.5  # bold ones
+LEAST_LETTERS = 8  # of a name above its columns; with room for fewer it stands upright
+BESIDE = 1.8  # inches: the names of classes and the bar of colours
+ON_LIGHT = "#1b1f25"  # not INK, which turns light on a dark page
 CHANGE_COLOURS = "PuOr"  # orange below, purple above: told apart with every common colour blindness
 SPARED: dict[str, Any] = {"facecolor": "none", "edgecolor": "white", "hatch": "////", "linewidth": 0}
 
@@ -34,6 +40,14 @@ class Scale(NamedTuple):
     high: float
     write: Callable[[float], str]
     gamma: float = 1.0  # below 1, colours tell small values apart better than large ones
+
+
+class Heading(NamedTuple):
+    """What stands above columns, and the inches that it takes beyond a line."""
+
+    text: str
+    upright: bool
+    room: float
 
 
 def density_by_layer(results: Results) -> Figure:
@@ -81,7 +95,8 @@ def by_layer(
     order = [str(name) for name in next(iter(panels.values())).columns]
     heights = [len(rows) for rows in panels.values()]
     # A row is .2 inch high; titles, the layers' names and the bar take the rest.
-    figure = Figure(figsize=(WIDTH, 1.7 + 0.2 * sum(heights) + 0.35 * len(panels)), layout="constrained")
+    height = 1.7 + 0.2 * sum(heights) + 0.35 * len(panels)
+    figure = Figure(figsize=(page_width(), height), layout="constrained")
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     axes: list[Axes] = list(grid[:, 0])
     for ax, (series, rows) in zip(axes, panels.items(), strict=True):
@@ -93,8 +108,9 @@ def by_layer(
         _ticks(ax.yaxis, [str(name) for name in rows.index], 7)
     axes[len(axes) // 2].set_ylabel(label)
     # As large as fits side by side; of more than 100 layers, every second or third is named.
-    size = min(6.5, max(4.0, 420 / len(order)))
-    _ticks(axes[-1].xaxis, [shorten(name) for name in order], size, most=100)
+    room = 58 * page_width()  # points
+    size = min(6.5, max(4.0, room / len(order)))
+    _ticks(axes[-1].xaxis, [shorten(name) for name in order], size, most=int(room / 4.2))
     axes[-1].tick_params("x", rotation=90)
     slim = max(30, 7 * figure.get_figheight())
     bar = figure.colorbar(mesh, ax=axes, location="right", aspect=slim, pad=0.015)
@@ -111,35 +127,49 @@ def change_by_class(results: Results, change: pd.DataFrame) -> Figure:
     """
     values = change.to_numpy()
     columns: list[Any] = change.columns.to_list()
-    figure = Figure(figsize=(WIDTH, 1.0 + 0.17 * len(change)), layout="constrained")
+    names = [str(name) for name, _ in columns]
+    headings = {name: _heading(name, names.count(name) / len(names)) for name in names}
+    room = max(heading.room for heading in headings.values())
+    figure = Figure(figsize=(page_width(), 1.0 + 0.17 * len(change) + room), layout="constrained")
     ax = figure.subplots()
     largest = max(float(np.nanmax(np.abs(values))), 0.01)
     mesh = _heat_map(ax, values, CHANGE_COLOURS, Normalize(-largest, largest))
     ax.invert_yaxis()  # the first class on top
     _ticks(ax.yaxis, [shorten(str(name)) for name in change.index], 7)
     _ticks(ax.xaxis, [target for _, target in columns], 6.5 if len(columns) <= UPRIGHT else 6, most=80)
+    name_places(ax.xaxis, [f"{series}, {target}" for series, target in columns], 0.5)
     if len(columns) > UPRIGHT:
         ax.tick_params("x", rotation=90)
     if len(columns) <= UPRIGHT:
         _write_values(ax, values, largest)
-    names = [name for name, _ in columns]
-    for name in results.series:
-        if name in names:
-            start, width = names.index(name), names.count(name)
-            ax.axvline(start, color="white", linewidth=3)
-            ax.annotate(
-                shorten(name, 3 + 7 * width),
-                (start + width / 2, 1),
-                (0, 5),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                ha="center",
-                fontweight="bold",
-            )
+    for name in (name for name in results.series if name in headings):
+        start, heading = names.index(name), headings[name]
+        ax.axvline(start, color="white", linewidth=3)
+        ax.annotate(
+            heading.text,
+            (start + names.count(name) / 2, 1),
+            (0, 5),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            rotation=90 if heading.upright else 0,
+            fontweight="bold",
+        )
     ax.set_xlabel(results.target_label)
     bar = figure.colorbar(mesh, ax=ax, location="right", aspect=30, pad=0.015)
     _finish_bar(bar, "Change of top-1 (points)", _whole_points)
     return figure
+
+
+def _heading(name: str, share: float) -> Heading:
+    """Write a name above its columns, which take a share of all: in two lines, or upright where they are few."""
+    letters = int(LETTERS_PER_INCH * share * (page_width() - BESIDE))
+    if letters < LEAST_LETTERS:
+        text = shorten(name)
+        return Heading(text, upright=True, room=len(text) / LETTERS_PER_INCH)
+    lines = wrap(shorten(name, 2 * letters), letters)
+    return Heading("\n".join(lines), upright=False, room=0.13 * (len(lines) - 1))
 
 
 def _heat_map(ax: Axes, values: NDArray[Any], colours: str, norm: Normalize) -> Any:
@@ -156,7 +186,7 @@ def _write_values(ax: Axes, values: NDArray[Any], largest: float) -> None:
     """Write each change, in points, into its cell."""
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            colour = "white" if abs(value) > 0.65 * largest else INK
+            colour = "white" if abs(value) > 0.65 * largest else ON_LIGHT
             at = (column + 0.5, row + 0.5)
             ax.text(*at, _whole_points(value), ha="center", va="center_baseline", fontsize=6, color=colour)
 
@@ -169,6 +199,7 @@ def _ticks(axis: Any, names: list[str], size: float, most: int = 200) -> None:
     """Label the cells along an axis of a heat map, at most `most` of them."""
     step = -(-len(names) // most)
     axis.set_ticks(np.arange(0, len(names), step) + 0.5, names[::step], fontsize=size)
+    name_places(axis, names, 0.5)
 
 
 def _finish_bar(bar: Any, label: str, write: Callable[[float], str]) -> None:

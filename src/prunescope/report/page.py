@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
-import matplotlib
-from markupsafe import Markup
 
-from prunescope.analysis.results import read_results
-from prunescope.errors import describe_os_error
+from prunescope.analysis.findings import Margins
+from prunescope.analysis.several import read_several
+from prunescope.errors import PrunescopeError, describe_os_error
 from prunescope.report.blocks import Gallery, Plot, Section
-from prunescope.report.sections import SECTIONS
-from prunescope.report.theme import RC
+from prunescope.report.dark import dark_colours
+from prunescope.report.interactive import Live, bring_to_life
+from prunescope.report.saved_figures import lay_out, project_looks, save
+from prunescope.report.sections import study_sections
 
-FORMATS = ("svg", "pdf", "png")
-# The date and the maker's version would differ where the tables do not.
-NO_METADATA: dict[str, dict[str, None]] = {
-    "svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
-    "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
-    "png": {"Software": None},
-}
-
-
-@dataclass(frozen=True)
-class SavedPlot:
-    """A figure that is in its files, and `svg` to stand in the page."""
-
-    plot: Plot
-    svg: Markup
+FORMATS = (
+    "svg",
+    "png",
+)  # of the page's figures; as PDF, which takes as long as both, `prunescope figure` makes them
 
 
 @dataclass(frozen=True)
@@ -53,25 +41,57 @@ class Page:
     finished: str = ""
 
 
-def write_report(folder: Path) -> Path:
-    """Write `report/index.html` and the files beside it into a study's folder; same tables, same bytes.
+def write_report(
+    folders: Path | Sequence[Path],
+    out: Path | None = None,
+    *,
+    published: Sequence[Path] = (),
+    margins: Margins | None = None,
+) -> Path:
+    """Write `report/index.html` and the files beside it for one run or several; same tables, same bytes.
+
+    Args:
+        folders: the folder of a study, or those of several to compare.
+        out: the folder that gets `report`; that of the study, if there is just one.
+        published: folders of published studies to draw along.
+        margins: by metric, the difference that counts as none; the default ones for others.
 
     Raises:
-        PrunescopeError: a table or `study.json` is missing or damaged, or the report cannot be written.
+        PrunescopeError: a table or `study.json` is missing or damaged, the runs cannot be compared, or the report
+            cannot be written.
     """
-    results = read_results(folder)
+    runs = [folders] if isinstance(folders, Path) else list(folders)
+    results = read_several(runs, published)
+    if out is None and len(runs) > 1:
+        raise PrunescopeError(
+            "a report of several runs is of none of them: say with --out which folder it goes to"
+        )
     study = results.study
-    name = study.get("study") or folder.name
+    name = study.get("study") or runs[0].name
     page = Page(
-        kind="Pruning study",
+        kind="Pruning study" if len(runs) == 1 else "Pruning studies compared",
         title=study.get("title") or name,
         name=name,
         description=study.get("description") or "",
         finished=str(study.get("finished") or "")[:10],
     )
-    return write_page(
-        folder, page, lambda: [made for make in SECTIONS if (made := make(results)) is not None]
-    )
+    if out is None:
+        return write_page(runs[0], page, lambda: study_sections(results, margins))
+    results = replace(results, files=[])  # which lie elsewhere
+    return write_page(_folder_of_its_own(out), page, lambda: study_sections(results, margins))
+
+
+def _folder_of_its_own(out: Path) -> Path:
+    """Make the folder of a report that is of no single study."""
+    if (out / "study.json").exists():
+        raise PrunescopeError(f"{out} is a run with a report of its own: give --out another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise PrunescopeError(f"{out} is a file: expected a folder for the report") from error
+    except OSError as error:
+        raise describe_os_error(error, f"making the folder {out}") from error
+    return out
 
 
 def write_page(folder: Path, page: Page, make_sections: Callable[[], Sequence[Section]]) -> Path:
@@ -95,17 +115,17 @@ def write_page(folder: Path, page: Page, make_sections: Callable[[], Sequence[Se
 
 def _write(folder: Path, page: Page, make_sections: Callable[[], Sequence[Section]]) -> None:
     (folder / "figures").mkdir(parents=True)
-    with matplotlib.rc_context(RC), warnings.catch_warnings():
-        # The page shows any script; a PDF shows a box for a letter that the font lacks.
-        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+    with project_looks():
         sections = make_sections()
-        saved = {plot.name: _save(plot, folder / "figures") for section in sections for plot in section.plots}
+        live = {plot.name: _save(plot, folder / "figures") for section in sections for plot in section.plots}
     for section in sections:
         if section.browser is not None:
             section.browser.write(folder)
         for gallery in section.galleries:
             _write_pictures(gallery, folder)
-    (folder / "index.html").write_text(_render(page, sections, saved), encoding="utf-8")
+        for name, text in section.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    (folder / "index.html").write_text(_render(page, sections, live), encoding="utf-8")
 
 
 def _write_pictures(gallery: Gallery, folder: Path) -> None:
@@ -115,7 +135,7 @@ def _write_pictures(gallery: Gallery, folder: Path) -> None:
         path.write_bytes(picture.jpeg)
 
 
-def _render(page: Page, sections: Sequence[Section], saved: dict[str, SavedPlot]) -> str:
+def _render(page: Page, sections: Sequence[Section], live: dict[str, Live]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -123,27 +143,21 @@ def _render(page: Page, sections: Sequence[Section], saved: dict[str, SavedPlot]
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    texts = [text for each in live.values() for text in (each.script, *(line.sample for line in each.legend))]
     template = environment.get_template("template.html.jinja")
-    return template.render(page=page, sections=sections, saved=saved, formats=FORMATS)
+    return template.render(page=page, sections=sections, live=live, formats=FORMATS, dark=dark_colours(texts))
 
 
-def _save(plot: Plot, folder: Path) -> SavedPlot:
-    plot.figure.draw_without_rendering()
-    plot.figure.set_layout_engine("none")  # laid out once, alike in every format
+def _save(plot: Plot, folder: Path) -> Live:
+    """Write a figure in all formats, its numbers, and the script that the page reads as the figure comes near."""
+    figure = lay_out(plot.draw)
     for form in FORMATS:
-        plot.figure.savefig(folder / f"{plot.name}.{form}", metadata=NO_METADATA[form])
-    return SavedPlot(plot, Markup(inline_svg((folder / f"{plot.name}.svg").read_text("utf-8"), plot.name)))
-
-
-def inline_svg(svg: str, name: str) -> str:
-    """Make an SVG file's text ready to stand in a page: its size left to the page, its ids begun with `name`.
-
-    matplotlib calls the parts of every figure alike (`axes_1`), and escapes `<` and `>` in text, so that
-    whatever stands between the two is a tag.
-    """
-    root = re.sub(r' (width|height)="[^"]*"', "", svg[svg.index("<svg") :], count=2)
-    prefix = rf"\1{name}-"
-    return re.sub(r"<[^>]+>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', prefix, tag[0]), root)
+        save(figure, folder / f"{plot.name}.{form}")
+    live = bring_to_life(figure, plot.name, (folder / f"{plot.name}.svg").read_text("utf-8"))
+    (folder / f"{plot.name}.js").write_text(live.script, encoding="utf-8")
+    if live.csv:
+        (folder / f"{plot.name}.csv").write_text(live.csv, encoding="utf-8")
+    return live
 
 
 def _replace(old: Path, new: Path, attic: Path) -> None:

@@ -27,6 +27,7 @@ class Point(NamedTuple):
 
     Attributes:
         bars: the ends of its error bars: x from, x to, y from, y to; the point's own where it has none.
+        series: what the label goes with, when that is hidden.
     """
 
     x: float
@@ -34,6 +35,7 @@ class Point(NamedTuple):
     bars: tuple[float, float, float, float]
     text: str
     colour: str
+    series: str = ""
 
 
 class Place(NamedTuple):
@@ -118,6 +120,7 @@ def _write(ax: Axes, point: Point, place: Place) -> None:
         color=point.colour,
     )
     label.set_in_layout(False)
+    label.set_label(point.series)
 
 
 def _along(line: Line2D, scale: float) -> list[Bbox]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import pandas as pd
 
 from prunescope.analysis.results import Results, records, targets_of
 from prunescope.report.blocks import Cell, Fact, Section, Table, table_of
+from prunescope.report.drawn_along import facts_of_published
 from prunescope.report.formats import NO_VALUE, count, listing, name_target
 from prunescope.report.theme import series_of
 
 MOST_TARGETS = 8  # of a series that are listed; of more, how many and the first and last
+TOLD_OTHERWISE = ("study", "title", "description", "prune[")  # settings that runs always differ in
 WORDS = {  # of the tables, where those of the field are others
     "erk": "Erdős–Rényi kernel",
     "specific": "specific to each layer",
@@ -26,20 +28,14 @@ WORDS = {  # of the tables, where those of the field are others
 
 
 def method(results: Results) -> Section:
-    """Say what was done: network, images, series, retraining, machine."""
-    settings = results.study.get("settings") or {}
-    facts = facts_of("Network", settings.get("network"))
-    facts += facts_of("Images", _images(results.study.get("images") or {}))
-    given = (settings.get("network") or {}).get("weights")  # then nobody trained the dense network here
-    for key in (key for key in settings if "train" in key and not (given and key == "train")):
-        facts += facts_of(key.capitalize(), settings[key])
-    facts += _spared(results)
-    facts += facts_of("Machine", results.study.get("machine"))
-    tables = [_series_table(results)] if results.series else []
-    if settings:
-        rows = list(flat(settings))
-        tables.append(Table(["Setting", "Value"], rows, "All settings, with their defaults", folded=True))
-    return Section("method", "What was done", facts=facts, tables=tables)
+    """Say what was done: network, images, series, retraining, machine; of several runs, of each where they differ."""
+    studies, own = _studies(results), results.own
+    facts = _of_each({name: _facts(study) for name, study in studies.items()})
+    facts += _spared(own)
+    facts += _of_each({name: facts_of("Machine", study.get("machine")) for name, study in studies.items()})
+    facts += facts_of_published(results)
+    tables = [_series_table(own)] if own.series else []
+    return Section("method", "What was done", facts=facts, tables=tables + _settings_tables(studies))
 
 
 def steps(results: Results) -> Section:
@@ -57,11 +53,13 @@ def steps(results: Results) -> Section:
 
 def reproduce(results: Results) -> Section:
     """Say how to get the same numbers again."""
-    facts = [
-        fact
-        for key in ("command", "versions", "started", "finished")
-        for fact in facts_of(key.capitalize(), results.study.get(key))
-    ]
+    told = ("command", "versions", "started", "finished")
+    facts = _of_each(
+        {
+            name: [fact for key in told for fact in facts_of(key.capitalize(), study.get(key))]
+            for name, study in _studies(results).items()
+        }
+    )
     text = (
         "Each network is known by a hash of all that decides it: settings, images, the networks it comes "
         "from, number of threads, kind of device. On one machine, the same hash means the same bits."
@@ -69,6 +67,46 @@ def reproduce(results: Results) -> Section:
     rows = [(str(row["network"]), str(row["step"])) for row in records(results.networks)]
     tables = [Table(["Network", "Hash"], rows, "The hash of every network", folded=True)] if rows else []
     return Section("reproduce", "How to reproduce", text=[text], facts=facts, tables=tables)
+
+
+def _studies(results: Results) -> dict[str, Mapping[str, Any]]:
+    """Return what is told of each run, by its name; of a single one, by no name."""
+    return results.study.get("runs") or {"": results.study}
+
+
+def _of_each(facts: Mapping[str, Sequence[Fact]]) -> list[Fact]:
+    """Merge the facts of runs: what all say alike once, all else with the name of the run."""
+    merged = []
+    for term in dict.fromkeys(fact.term for own in facts.values() for fact in own):
+        said = {name: fact for name, own in facts.items() for fact in own if fact.term == term}
+        if len(said) == len(facts) and len({fact.text for fact in said.values()}) == 1:
+            merged.append(next(iter(said.values())))
+        else:
+            merged += [Fact(f"{term}, {name}", fact.text) for name, fact in said.items()]
+    return merged
+
+
+def _facts(study: Mapping[str, Any]) -> list[Fact]:
+    settings = study.get("settings") or {}
+    facts = facts_of("Network", settings.get("network"))
+    facts += facts_of("Images", _images(study.get("images") or {}))
+    given = (settings.get("network") or {}).get("weights")  # then nobody trained the dense network here
+    for key in (key for key in settings if "train" in key and not (given and key == "train")):
+        facts += facts_of(key.capitalize(), settings[key])
+    return facts
+
+
+def _settings_tables(studies: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """List all settings, folded; of several runs, a column each, and before them those that differ."""
+    settings = {name: dict(flat(study.get("settings") or {})) for name, study in studies.items()}
+    keys = dict.fromkeys(key for own in settings.values() for key in own)
+    if not keys:
+        return []
+    rows = [[key, *(own.get(key, NO_VALUE) for own in settings.values())] for key in keys]
+    columns = ["Setting", *(settings if len(settings) > 1 else ["Value"])]
+    whole = Table(columns, rows, "All settings, with their defaults", folded=True)
+    unlike = [row for row in rows if len(set(row[1:])) > 1 and not row[0].startswith(TOLD_OTHERWISE)]
+    return [*([Table(columns, unlike, "Settings in which the runs differ")] if unlike else []), whole]
 
 
 def _spared(results: Results) -> list[Fact]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,10 @@ def _front(found: Recommendation) -> Section:
         f"{listing(list(fronts.values()))}."
     )
     return Section(
-        "front", "What there is to choose", text=[text], plots=[Plot("front", front(found), caption, alt)]
+        "front",
+        "What there is to choose",
+        text=[text],
+        plots=[Plot("front", partial(front, found), caption, alt)],
     )
 
 

@@ -19,7 +19,8 @@ from prunescope.analysis.wishes import Wish
 from prunescope.report.figures import LEFT_TICKS, MOST_LEFT_TICKS, PERCENT, legend_below
 from prunescope.report.formats import name_target, shorten
 from prunescope.report.placed_labels import Point, place_labels
-from prunescope.report.theme import INK, QUIET, WIDTH, Look, looks
+from prunescope.report.theme import INK, QUIET, Look, looks, page_width
+from prunescope.report.traces import ONE_SEED, name_points
 
 WIDE = 6.0  # a cost this many times another: the axis is logarithmic
 ROOM = 1.15  # of a logarithmic axis beyond the last point, as a factor
@@ -33,6 +34,7 @@ RING: Any = {
     "linestyle": "none",
 }
 DASHES = (0, (4, 2))
+FRONT = "best for its cost"
 DENSE_WIDTH, BOUND_WIDTH = 0.6, 1.4  # of lines, so that one is seen on the other
 
 
@@ -41,7 +43,7 @@ def front(found: Recommendation) -> Figure:
     panels = _panels(found.wishes)
     columns = PANELS.get(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
-    width = WIDTH * 0.75 if len(panels) == 1 else WIDTH
+    width = page_width() * 0.75 if len(panels) == 1 else page_width()
     figure = Figure(figsize=(width, 0.7 + 2.7 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     styles = looks(list(found.series), {})
@@ -74,12 +76,13 @@ def _draw_panel(
     _draw_dense(ax, found, wish)
     best = table[table["front"]].sort_values("cost", kind="stable")
     corners = best["cost"].repeat(2)[1:], best["value"].repeat(2)[:-1]
-    ax.plot(*corners, color=QUIET, linewidth=1, zorder=1.6)
+    ax.plot(*corners, color=QUIET, linewidth=1, zorder=1.6, label=FRONT)
     for series, own in table.groupby("series", sort=False):
         _draw_series(ax, found, wish, own, styles[str(series)])
     if found.shown is not None:
         own = table[(table["series"] == found.shown.series) & (table["target"] == found.shown.target)]
-        ax.plot(own["cost"], own["value"], **RING, markeredgecolor=INK if found.best else QUIET, zorder=4)
+        edge = INK if found.best else QUIET
+        ax.plot(own["cost"], own["value"], **RING, markeredgecolor=edge, zorder=4, label=_ringed(found))
     _cost_axis(ax, found, [*table["cost"], found.dense["cost"]])
     for each in wishes:
         _draw_bound(ax, each, found)
@@ -98,25 +101,30 @@ def _placed(found: Recommendation, wish: Wish) -> pd.DataFrame:
 
 
 def _draw_series(ax: Axes, found: Recommendation, wish: Wish, own: pd.DataFrame, look: Look) -> None:
-    ax.plot(own["cost"], own["value"], color=look.colour, linewidth=0.8, alpha=0.4, zorder=1.8)
+    series = str(own["series"].iloc[0])
+    ax.plot(own["cost"], own["value"], color=look.colour, linewidth=0.8, alpha=0.4, zorder=1.8, label=series)
     for row in records(own):
         keeps = row["shown" if found.sure else "kept"]
         face = look.colour if keeps else "white"
-        ax.plot(row["cost"], row["value"], look.marker, color=look.colour, markerfacecolor=face, zorder=3)
+        (mark,) = ax.plot(row["cost"], row["value"], look.marker, color=look.colour, markerfacecolor=face)
+        mark.set(zorder=3, label=series)
+        name_points(mark, [name_target(row["target"], row["rate"])])
     wide = own[own["over"] != "counted"]
-    ax.vlines(wide["cost"], wide["bar_0"], wide["bar_1"], look.colour, linewidth=0.9, alpha=0.8, zorder=2)
+    bars = ax.vlines(wide["cost"], wide["bar_0"], wide["bar_1"], look.colour, linewidth=0.9, alpha=0.8)
+    bars.set(zorder=2, label=series)
     if found.seeds > 1 and len(found.points):
         seeds = found.points[
-            (found.points["series"] == own["series"].iloc[0]) & (found.points["metric"] == wish.metric)
+            (found.points["series"] == series) & (found.points["metric"] == wish.metric)
         ].dropna(subset=["value"])
-        ax.plot(seeds["cost"], seeds["value"], look.marker, color=look.colour, alpha=0.3, markersize=2.5)
+        paint: Any = {"color": look.colour, "alpha": 0.3, "markersize": 2.5, "label": f"{series}{ONE_SEED}"}
+        ax.plot(seeds["cost"], seeds["value"], look.marker, **paint)
 
 
 def _draw_dense(ax: Axes, found: Recommendation, wish: Wish) -> None:
     value = found.dense[wish.metric]
     if math.isfinite(value):
-        ax.axhline(value, color=INK, linewidth=DENSE_WIDTH, zorder=1.5)
-        ax.plot(found.dense["cost"], value, "o", color=INK, markersize=4, zorder=3)
+        ax.axhline(value, color=INK, linewidth=DENSE_WIDTH, zorder=1.5, label="dense")
+        ax.plot(found.dense["cost"], value, "o", color=INK, markersize=4, zorder=3, label="dense")
 
 
 def _draw_bound(ax: Axes, wish: Wish, found: Recommendation) -> None:
@@ -128,7 +136,7 @@ def _draw_bound(ax: Axes, wish: Wish, found: Recommendation) -> None:
     room = 0.08 * (top - bottom)
     bottom, top = min(bottom, bound - room), max(top, bound + room)
     ax.set_ylim(bottom, top)
-    ax.axhline(bound, color=INK, linewidth=BOUND_WIDTH, linestyle=DASHES, zorder=1.7)
+    ax.axhline(bound, color=INK, linewidth=BOUND_WIDTH, linestyle=DASHES, zorder=1.7, label="bound")
     ax.axhspan(*((bottom, bound) if wish.at_least else (bound, top)), color=QUIET, alpha=0.09, linewidth=0)
 
 
@@ -163,8 +171,14 @@ def _labels(found: Recommendation, wish: Wish, styles: Mapping[str, Look]) -> li
         text = name_target(row["target"], row["rate"]) if row["front"] else ""
         ends = [row[end] if math.isfinite(row[end]) else row["value"] for end in ("bar_0", "bar_1")]
         bars = (row["cost"], row["cost"], *ends)
-        labels.append(Point(row["cost"], row["value"], bars, text, styles[row["series"]].colour))
+        labels.append(
+            Point(row["cost"], row["value"], bars, text, styles[row["series"]].colour, str(row["series"]))
+        )
     return labels
+
+
+def _ringed(found: Recommendation) -> str:
+    return "recommended" if found.best else "nearest"
 
 
 def _legend(found: Recommendation, styles: Mapping[str, Look]) -> list[tuple[str, Artist]]:
@@ -172,16 +186,12 @@ def _legend(found: Recommendation, styles: Mapping[str, Look]) -> list[tuple[str
         ("dense", Line2D([], [], color=INK, linewidth=DENSE_WIDTH, marker="o", markersize=4))
     ]
     for name, look in styles.items():
-        entries.append(
-            (shorten(name), Line2D([], [], color=look.colour, marker=look.marker, linestyle="none"))
-        )
-    entries.append(("best for its cost", Line2D([], [], color=QUIET, linewidth=1)))
+        entries.append((name, Line2D([], [], color=look.colour, marker=look.marker, linestyle="none")))
+    entries.append((FRONT, Line2D([], [], color=QUIET, linewidth=1)))
     entries.append(("bound", Line2D([], [], color=INK, linewidth=BOUND_WIDTH, linestyle=DASHES)))
     hollow = Line2D([], [], color=QUIET, marker="o", markerfacecolor="white", linestyle="none")
     entries.append(("hollow: misses a wish", hollow))
     if found.shown is not None:
         colour = INK if found.best else QUIET
-        entries.append(
-            ("recommended" if found.best else "nearest", Line2D([], [], markeredgecolor=colour, **RING))
-        )
+        entries.append((_ringed(found), Line2D([], [], markeredgecolor=colour, **RING)))
     return entries

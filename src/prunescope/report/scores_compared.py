@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from prunescope.report.formats import (
     points,
     shorten,
 )
-from prunescope.report.theme import INK, QUIET, WIDTH, looks
+from prunescope.report.theme import INK, QUIET, looks, page_width
 
 ALIKE = ["granularity", "scope", "norm", "hold", "schedule", "retraining", "control"]  # in all but the score
 FEWEST = 3  # series that make a comparison
@@ -65,7 +66,8 @@ def scores_compared(results: Results) -> Section | None:
             continue
         drawn = _drawn(compared)
         name = "scores-compared" if number == 1 else f"scores-compared-{number}"
-        plots.append(Plot(name, _draw(results, drawn), _caption(results, drawn, compared), _alt(drawn)))
+        draw = partial(_draw, results, drawn)
+        plots.append(Plot(name, draw, _caption(results, drawn, compared), _alt(drawn)))
         text += [_finding(each) for each in drawn]
         tables += [_table(results, each, folded=each not in drawn) for each in compared]
     if not plots:
@@ -190,7 +192,7 @@ def _draw(results: Results, drawn: list[Comparison]) -> Figure:
     """Draw a row per target: before → after, and after alone; a line per score."""
     retrained = any(entry.change.seeds for each in drawn for entry in each.entries)
     heights = [len(each.entries) for each in drawn]
-    size = (WIDTH if retrained else WIDTH * 0.7, 0.7 + 0.17 * sum(heights) + 0.45 * len(drawn))
+    size = (page_width() if retrained else page_width() * 0.7, 0.7 + 0.17 * sum(heights) + 0.45 * len(drawn))
     figure = Figure(figsize=size, layout="constrained")
     columns = 2 if retrained else 1
     grid = figure.subplots(
@@ -220,21 +222,25 @@ def _draw(results: Results, drawn: list[Comparison]) -> Figure:
 def _draw_rows(ax: Axes, results: Results, compared: Comparison, *, before: bool) -> None:
     styles = looks(results.series, results.controls)
     for dense in over_seeds(results.dense, "top1"):
-        ax.axvline(dense.value, color=INK, linewidth=1, zorder=1.5)
+        ax.axvline(dense.value, color=INK, linewidth=1, zorder=1.5, label="dense")
         if math.isfinite(dense.low):
-            ax.axvspan(dense.low, dense.high, color=INK, alpha=0.06, linewidth=0, zorder=1)
+            ax.axvspan(dense.low, dense.high, color=INK, alpha=0.06, linewidth=0, zorder=1, label="dense")
     for place, entry in enumerate(compared.entries):
-        colour, marker = styles[entry.series]
+        colour, marker = styles[entry.series][:2]
         ends = [entry.pruned, entry.final] if before and entry.change.seeds else [entry.final]
         for start, end in itertools.pairwise(ends):
             ax.plot([start.value, end.value], [place] * 2, color=colour, linewidth=1.2, alpha=0.4)
         for estimate, face in zip(reversed(ends), (colour, "white"), strict=False):
+            label = "retrained" if face == colour else "just pruned"
             alone = (
                 len(ends) == 1 or estimate is not entry.final
             )  # the retrained one has its bars at the right
             if alone and math.isfinite(estimate.low):
-                ax.hlines(place, max(estimate.low, 0), min(estimate.high, 1), colour, linewidth=0.9)
-            ax.plot([estimate.value], [place], marker, color=colour, markerfacecolor=face, markersize=4.5)
+                ax.hlines(
+                    place, max(estimate.low, 0), min(estimate.high, 1), colour, linewidth=0.9, label=label
+                )
+            (mark,) = ax.plot([estimate.value], [place], marker, color=colour, markerfacecolor=face)
+            mark.set(markersize=4.5, label=label)
     ax.xaxis.set_major_formatter(figures.PERCENT)
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     ax.grid(axis="y", visible=False)

@@ -6,17 +6,22 @@ A function returns None where the study has nothing for its section; the page th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import pandas as pd
 
+from prunescope.analysis.findings import Margins, find
 from prunescope.analysis.results import METRICS, Network, Results, records, targets_of
 from prunescope.report import figures, heat_maps
 from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, table_of
-from prunescope.report.cards import cards
 from prunescope.report.concepts import concepts
+from prunescope.report.drawn_along import drawn_along
+from prunescope.report.epoch_figures import epoch_plots
 from prunescope.report.explanations import explanations
+from prunescope.report.explorer import explorer
 from prunescope.report.figures import Measure
+from prunescope.report.findings import conclusions, findings_section
 from prunescope.report.forgetting import forgetting
 from prunescope.report.formats import (
     NO_VALUE,
@@ -30,12 +35,16 @@ from prunescope.report.formats import (
     times,
 )
 from prunescope.report.network_cells import name_cells
+from prunescope.report.pareto import pareto_plots
 from prunescope.report.provenance import method, reproduce, steps
+from prunescope.report.published import published
+from prunescope.report.saw_tooth import saw_tooth_plots
 from prunescope.report.scores_compared import scores_compared
 from prunescope.report.sensitivity import sensitivity
 from prunescope.report.speed import speed
 from prunescope.report.summary import summary
 from prunescope.report.units import units
+from prunescope.report.votes import votes
 from prunescope.report.weights_left import weights_left
 
 MOST_CLASSES = 50  # that a figure shows; of more, it shows the `FEW_CLASSES` that change most
@@ -51,37 +60,44 @@ SIZES = (Measure("macs_left", "MACs left", True), Measure("file_left", "Compress
 
 def accuracy(results: Results) -> Section | None:
     """Show accuracy against the rate, and against what is really gone."""
-    if results.sparse["top1"].isna().all():
+    if results.own.sparse["top1"].isna().all():
         return None
     retrains, rate = not results.retrained.empty, results.rate_label.lower()
-    styles = "Dashed, hollow: right after pruning; solid: after retraining. " if retrains else ""
+    both = retrains and results.pruned["top1"].notna().any()
+    styles = "Dashed, hollow: right after pruning; solid: after retraining. " if both else ""
+    chance = (
+        "; dotted, where it is in sight: always naming the most frequent class" if results.chance > 0 else ""
+    )
     plots = [
         Plot(
             "top1-by-rate",
-            figures.accuracy_by_rate(results),
-            f"Top-1 accuracy against the {rate}. {styles}Black: the dense network; dotted: "
-            f"always naming the most frequent class. {_intervals(results)}",
+            partial(figures.accuracy_by_rate, results),
+            f"Top-1 accuracy against the {rate}. {styles}Black: the dense network"
+            f"{chance}. {_intervals(results, 'top1')}",
             _alt(f"Top-1 accuracy against the {rate}", results),
         )
     ]
-    if results.final["top1"].notna().any():
+    if (results.final["top1"] + results.final["gone"]).notna().any():
         plots.append(
             Plot(
                 "top1-by-cost",
-                figures.accuracy_by_cost(results),
+                partial(figures.accuracy_by_cost, results),
                 "Top-1 accuracy in the end, against the share of the prunable weights that is really gone "
                 "(zeros; for filters, also what reads or feeds only removed ones) and against the "
-                f"multiply-accumulates left. {_intervals(results)}",
+                f"multiply-accumulates left. {_intervals(results, 'top1', 'gone')}",
                 _alt("Top-1 accuracy against the weights really gone and the MACs left", results),
             )
         )
+        plots += pareto_plots(results.own)
+    plots += [*saw_tooth_plots(results), *epoch_plots(results)]
     others = [measure for measure in OTHER_MEASURES if results.sparse[measure.metric].notna().any()]
     if others:
         plots.append(
             Plot(
                 "other-measures-by-rate",
-                figures.small_multiples(results, others),
-                f"Other measures of the same networks; each panel has its own scale. {_intervals(results)}",
+                partial(figures.small_multiples, results, others),
+                "Other measures of the same networks; each panel has its own scale. "
+                f"{_intervals(results, *(measure.metric for measure in others))}",
                 _alt(f"{listing([measure.label for measure in others])} against the {rate}", results),
             )
         )
@@ -95,7 +111,7 @@ def layers(results: Results) -> Section | None:
         return None
     plot = Plot(
         "density-by-layer",
-        heat_maps.density_by_layer(results),
+        partial(heat_maps.density_by_layer, results),
         "Share of each layer's weights that is left; layers in the order of the network, one row per rate "
         "or budget. For filters, weights that read or feed only removed ones count as gone."
         + (
@@ -121,7 +137,7 @@ def size(results: Results) -> Section | None:
         plots.append(
             Plot(
                 "size-by-rate",
-                figures.size_by_rate(results, measures),
+                partial(figures.size_by_rate, results, measures),
                 "What is left of the dense network's multiply-accumulates, counting only live inputs and "
                 "outputs and nonzero weights, and of its saved file after zstd compression. Neither is a "
                 "measured speed. A dense network whose weights were stored in half precision compresses better "
@@ -165,7 +181,7 @@ def classes(results: Results) -> Section | None:
     )
     plot = Plot(
         "change-by-class",
-        heat_maps.change_by_class(results, change),
+        partial(heat_maps.change_by_class, results, change),
         "Change of each class's top-1 against the dense network, in points: orange lost, purple gained"
         + ("; mean over seeds." if results.seeds > 1 else "."),
         _alt(f"Heat map of the change of top-1 by class, {len(change)} rows", results),
@@ -197,8 +213,6 @@ def networks(results: Results) -> Section | None:
 
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
-    summary,
-    method,
     accuracy,
     weights_left,
     scores_compared,
@@ -206,16 +220,39 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     layers,
     size,
     speed,
+    units,
+    explorer,
+    concepts,
+    explanations,
     classes,
     forgetting,
-    units,
-    concepts,
-    cards,
-    explanations,
-    networks,
-    steps,
-    reproduce,
+    votes,
+    published,
 )
+RECORD = (method, networks, steps, reproduce)  # how it came about
+ALONG = (accuracy, weights_left, units, method)  # which show published studies that are drawn along
+
+
+def study_sections(results: Results, margins: Margins | None = None) -> list[Section]:
+    """Return the sections of a study's page: what came out, what it is seen from, and how it came about.
+
+    Args:
+        margins: by metric, the difference that counts as none; the default ones for others.
+    """
+    own = results.own
+    found = find(own, margins)
+    shown = make_sections(SECTIONS, results)
+    figures_there = {plot.name for section in shown for plot in section.plots}
+    first = summary(own, conclusions(found, figures_there))
+    whole = findings_section(found)
+    return [first, *shown, *([whole] if whole else []), *make_sections(RECORD, results)]
+
+
+def make_sections(sections: Iterable[Callable[[Results], Section | None]], results: Results) -> list[Section]:
+    """Make those sections that there is something for."""
+    own = results.own
+    made = (make(results if make in ALONG else own) for make in sections)
+    return [section for section in made if section is not None]
 
 
 def _size_row(network: Network, results: Results) -> dict[str, Cell]:
@@ -275,10 +312,11 @@ def _change_by_class(results: Results) -> pd.DataFrame:
     Returns:
         (classes, networks): a row per class, a column per pair of a series and the name of a target.
     """
-    known = results.networks[["network", "series", "target", "seed", "stage", "final"]]
+    known = results.networks[["network", "series", "target", "run", "seed", "stage", "final"]]
     rows = results.classes.merge(known, on="network")
-    dense = rows.loc[rows["stage"] == "dense", ["seed", "index", "top1"]]
-    pairs = rows[rows["final"]].merge(dense, on=["seed", "index"], suffixes=("", "_dense"))
+    keys = ["run", "seed", "index"]
+    dense = rows.loc[rows["stage"] == "dense", [*keys, "top1"]]
+    pairs = rows[rows["final"]].merge(dense, on=keys, suffixes=("", "_dense"))
     pairs["change"] = pairs["top1"] - pairs["top1_dense"]
     change = pairs.pivot_table(index=["index", "class"], columns=["series", "target"], values="change")
     names = {
@@ -294,10 +332,12 @@ def _change_by_class(results: Results) -> pd.DataFrame:
     )
 
 
-def _intervals(results: Results) -> str:
+def _intervals(results: Results, *metrics: str) -> str:
+    """Say what the intervals are over, and of the networks that have these metrics, which are published."""
+    said = "Bars and band: 95 % intervals over the test images." if results.measured("top1_low") else ""
     if results.seeds > 1:
-        return f"Means of {results.seeds} seeds, their 95 % t-intervals; light dots: each seed."
-    return "Bars and band: 95 % intervals over the test images." if results.measured("top1_low") else ""
+        said = f"Means of {results.seeds} seeds, their 95 % t-intervals; light dots: each seed."
+    return said + drawn_along(results, results.sparse.dropna(subset=list(metrics)))
 
 
 def _alt(what: str, results: Results) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ def sensitivity(results: Results) -> Section | None:
         "sensitivity",
         "Sensitivity",
         text=[_how(results), *map(_extremes, sweeps)],
-        plots=[Plot("sensitivity-by-layer", _draw(sweeps, results), caption, alt)],
+        plots=[Plot("sensitivity-by-layer", partial(_draw, sweeps, results), caption, alt)],
         tables=[_table(sweep) for sweep in sweeps],
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prunescope.analysis.results import Results
 from prunescope.report import speed_figures
 from prunescope.report.blocks import Fact, Plot, Section
@@ -117,8 +119,8 @@ def _plots(results: Results, times: Times) -> list[Plot]:
             "while moves nothing. "
             f"{_bars(results, 'of accuracy over the test images, of time over the rounds')}"
         )
-        figure = speed_figures.accuracy_by_time(results, times)
-        plots.append(Plot("top1-by-time", figure, caption, f"Top-1 accuracy against measured time, {series}"))
+        draw = partial(speed_figures.accuracy_by_time, results, times)
+        plots.append(Plot("top1-by-time", draw, caption, f"Top-1 accuracy against measured time, {series}"))
     if removed["promised"].notna().any():
         caption = (
             "Speed-up measured against the one that the multiply-accumulates (MACs) promise: those of the dense "
@@ -126,9 +128,9 @@ def _plots(results: Results, times: Times) -> list[Plot]:
             "line nothing was bought. Filled: compact, whose channels have left the tensors; hollow: masked, where the "
             f"MACs that still act are counted. {_bars(results, 'over the rounds')}"
         )
-        figure = speed_figures.speedup_by_promise(results, times)
+        draw = partial(speed_figures.speedup_by_promise, results, times)
         alt = f"Measured against promised speed-up, masked and compact, {series}"
-        plots.append(Plot("speedup-by-promise", figure, caption, alt))
+        plots.append(Plot("speedup-by-promise", draw, caption, alt))
     return plots
 
 

@@ -18,7 +18,8 @@ from prunescope.report.formats import name_target
 from prunescope.report.placed_labels import Point, place_labels
 from prunescope.report.speed_findings import name_of
 from prunescope.report.speed_times import Times
-from prunescope.report.theme import INK, QUIET, WIDTH, looks
+from prunescope.report.theme import INK, QUIET, looks, page_width
+from prunescope.report.traces import name_points
 
 WIDE = 3.0  # an axis whose values span a larger factor is logarithmic
 LEAST_SPAN = 1.8  # factor that an axis spans at least: scatter is not to look like an effect
@@ -56,7 +57,7 @@ def shown_batches(times: Times) -> list[int]:
 def accuracy_by_time(results: Results, times: Times) -> Figure:
     """Draw top-1 against latency at the smallest batch and throughput at the largest, a panel per runtime."""
     figure, blocks = _panels(times)
-    ready = times.measured[_is_ready(times.measured)]
+    ready = times.measured[is_ready(times.measured)]
     drawn = []
     for column, block in zip(("latency", "throughput"), blocks, strict=False):
         spots = [_spots(results, panel.rows(ready), column, "top1") for panel in block]
@@ -91,7 +92,7 @@ def speedup_by_promise(results: Results, times: Times) -> Figure:
     drawn = []
     for i, panel in enumerate(panels):
         panel.ax.plot([low, high], [low, high], color=QUIET, linewidth=0.9, linestyle=AS_PROMISED, zorder=1)
-        panel.ax.axhline(1, color=INK, linewidth=1, zorder=1.5)
+        panel.ax.axhline(1, color=INK, linewidth=1, zorder=1.5, label="dense")
         masked, compact = spots["masked"][i], spots["compact"][i]
         _draw(panel.ax, results, masked, "--")
         _draw(panel.ax, results, compact, "-")
@@ -110,7 +111,7 @@ def _panels(times: Times) -> tuple[Figure, list[list[Panel]]]:
     runtimes, batches = times.runtimes, shown_batches(times)
     columns = {1: len(batches), 4: 2}.get(len(runtimes), min(3, len(runtimes)))
     rows = -(-len(runtimes) // columns) * len(batches) if len(runtimes) > 1 else 1
-    size = (WIDTH * (0.6, 0.9, 1)[columns - 1], 0.7 + rows * (2.75 if rows == 1 else 2.1))
+    size = (page_width() * (0.6, 0.9, 1)[columns - 1], 0.7 + rows * (2.75 if rows == 1 else 2.1))
     figure = Figure(figsize=size, layout="constrained")
     grid = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     deep = len(grid) // len(batches)
@@ -126,7 +127,7 @@ def _panels(times: Times) -> tuple[Figure, list[list[Panel]]]:
     return figure, blocks
 
 
-def _is_ready(measured: pd.DataFrame) -> pd.Series[bool]:
+def is_ready(measured: pd.DataFrame) -> pd.Series[bool]:
     """Mark what one would use of each network: the compact form, the masked one where there is none."""
     compact = measured["variant"] == "compact"
     key = pd.MultiIndex.from_frame(measured[["series", "target", "runtime", "batch"]])
@@ -200,24 +201,27 @@ def _time_label(column: str, batch: int) -> str:
 
 def _draw_dense(ax: Axes, results: Results, at: float) -> None:
     """Draw the dense network: its accuracy across the panel, its time down, and a point where they meet."""
-    ax.axvline(at, color=INK, linewidth=0.8, linestyle=DOTTED, zorder=1.5)
+    ax.axvline(at, color=INK, linewidth=0.8, linestyle=DOTTED, zorder=1.5, label="dense")
     for dense in over_seeds(results.dense, "top1"):
-        ax.axhline(dense.value, color=INK, linewidth=1, zorder=1.5)
+        ax.axhline(dense.value, color=INK, linewidth=1, zorder=1.5, label="dense")
         if math.isfinite(dense.low):
-            ax.axhspan(dense.low, dense.high, color=INK, alpha=0.06, linewidth=0, zorder=1)
-        ax.plot([at], [dense.value], "o", color=INK, zorder=3)
+            ax.axhspan(dense.low, dense.high, color=INK, alpha=0.06, linewidth=0, zorder=1, label="dense")
+        ax.plot([at], [dense.value], "o", color=INK, zorder=3, label="dense")
 
 
 def _draw(ax: Axes, results: Results, spots: Sequence[Spot], style: str) -> None:
     """Draw every series: a line along its rates, a marker for each, and the intervals both ways."""
     for series, look in looks(results.series, results.controls).items():
         own = [spot for spot in spots if spot.x.series == series]
-        ax.plot([s.x.value for s in own], [s.y.value for s in own], style, color=look.colour, linewidth=1.1)
+        (line,) = ax.plot([s.x.value for s in own], [s.y.value for s in own], style, color=look.colour)
+        line.set(linewidth=1.1, label=series)
         for x, y, hollow in own:
-            ax.hlines(y.value, *_bar(x), look.colour, linewidth=0.9, alpha=0.8)
-            ax.vlines(x.value, *_bar(y), look.colour, linewidth=0.9, alpha=0.8)
+            ax.hlines(y.value, *_bar(x), look.colour, linewidth=0.9, alpha=0.8, label=series)
+            ax.vlines(x.value, *_bar(y), look.colour, linewidth=0.9, alpha=0.8, label=series)
             face = "white" if hollow else look.colour
-            ax.plot([x.value], [y.value], look.marker, color=look.colour, markerfacecolor=face)
+            (mark,) = ax.plot([x.value], [y.value], look.marker, color=look.colour, markerfacecolor=face)
+            mark.set_label(series)
+            name_points(mark, [name_target(x.target, x.rate)])
 
 
 def _finish_accuracy(panels: Sequence[Axes]) -> None:
@@ -252,6 +256,7 @@ def _label(figure: Figure, results: Results, drawn: Sequence[tuple[Axes, Sequenc
                 (*_bar(spot.x), *_bar(spot.y)),
                 name_target(spot.x.target, spot.x.rate),
                 styles[spot.x.series].colour,
+                str(spot.x.series),
             )
             for spot in spots
         ]

@@ -157,8 +157,8 @@ class Times:
 def times_of(results: Results) -> Times:
     """Put the times of the dense and the final networks beside what is known of each network."""
     ends = pd.concat([results.dense, results.final]).reset_index(drop=True)
-    top1 = results.dense.drop_duplicates("seed").set_index("seed")["top1"]
-    ends["lost"] = ends["seed"].map(top1) - ends["top1"]
+    top1 = results.dense.drop_duplicates(["run", "seed"]).set_index(["run", "seed"])["top1"]
+    ends["lost"] = ends[["run", "seed"]].join(top1, on=["run", "seed"])["top1"] - ends["top1"]
     table = ends[KNOWN].merge(results.speed, on="network")
     table = table.rename(columns={"low": "speedup_low", "high": "speedup_high"})
     dense = table[table["variant"] == "dense"]

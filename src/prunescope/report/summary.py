@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
 from prunescope.analysis.results import Network, Results, is_rate, over_seeds, records, targets_of
-from prunescope.report.blocks import Cell, Fact, Section, Table, number_cell
+from prunescope.report.blocks import Cell, Conclusion, Fact, Section, Table, number_cell
 from prunescope.report.formats import (
     count,
     interval,
@@ -24,8 +25,8 @@ MOST_SERIES = 4  # that a warning names
 STRANDED = 0.05  # from five points on, weights that are cut off are worth a word beside the zeros
 
 
-def summary(results: Results) -> Section:
-    """Say in words what the study found."""
+def summary(results: Results, conclusions: Sequence[Conclusion] = ()) -> Section:
+    """Say in words what was done and what follows."""
     text = [" ".join([_extent(results), _dense_accuracy(results), _zeros_as_asked(results)]).strip()]
     if on_speed := in_short(times_of(results)):
         text.append(on_speed)
@@ -33,6 +34,7 @@ def summary(results: Results) -> Section:
         anchor="summary",
         title="Summary",
         text=text,
+        conclusions=conclusions,
         numbers=_numbers(results),
         warnings=[
             *_unfinished(results),
@@ -44,6 +46,11 @@ def summary(results: Results) -> Section:
     )
 
 
+def _dense(results: Results) -> pd.DataFrame:
+    """Return the dense networks, one from which several runs start once."""
+    return results.dense.drop_duplicates(["seed", "step"])
+
+
 def _extent(results: Results) -> str:
     if results.networks.empty:
         return "No network was finished."
@@ -51,21 +58,21 @@ def _extent(results: Results) -> str:
         return "Only the dense network was measured; nothing was pruned."
     controls = f" ({len(results.controls)} of them controls)" if results.controls else ""
     series, seeds = count(len(results.series), "series") + controls, count(results.seeds, "seed")
-    dense, pruned = count(len(results.dense), "dense network"), count(len(results.prunings), "network")
+    dense, pruned = count(len(_dense(results)), "dense network"), count(len(results.prunings), "network")
     which = "all" if len(results.retrained) == len(results.prunings) else f"{len(results.retrained)} of them"
     retrained = f" ({which} retrained)" if len(results.retrained) else ""
     return f"This report compares {dense} with {pruned} made by pruning{retrained}: {series}, {seeds}."
 
 
 def _dense_accuracy(results: Results) -> str:
-    sentences = []
-    for dense in over_seeds(results.dense, "top1"):
+    sentences, several = [], _dense(results)["series"].nunique() > 1
+    for dense in over_seeds(_dense(results), "top1"):
+        name = dense.series if several else "The dense network"
         mean = f", on average over {dense.seeds} seeds," if dense.seeds > 1 else ""
         within = interval(dense.low, dense.high)
         within = f" (95 % interval {within})" if within else ""
         sentences.append(
-            f"The dense network{mean} names the right class of {percent(dense.value)} of the test images"
-            f"{within}."
+            f"{name}{mean} names the right class of {percent(dense.value)} of the test images{within}."
         )
     return " ".join(sentences)
 
@@ -84,9 +91,11 @@ def _zeros_as_asked(results: Results) -> str:
 
 
 def _numbers(results: Results) -> list[Fact]:
+    own = _dense(results)
+    of = {name: f", {name}" for name in own["series"]} if own["series"].nunique() > 1 else {}
     numbers = [
-        Fact("Dense top-1", percent(dense.value), interval(dense.low, dense.high))
-        for dense in over_seeds(results.dense, "top1")
+        Fact("Dense top-1" + of.get(dense.series, ""), percent(dense.value), interval(dense.low, dense.high))
+        for dense in over_seeds(own, "top1")
     ]
     for term, metric in (("Best pruned top-1", "top1"), ("Most weights gone", "gone")):
         if estimates := over_seeds(results.final, metric):
@@ -95,8 +104,7 @@ def _numbers(results: Results) -> list[Fact]:
                 Fact(term, percent(best.value), f"{best.series} at {name_target(best.target, best.rate)}")
             )
     numbers += [
-        Fact("Dense network", quantity(dense.value), "weights")
-        for dense in over_seeds(results.dense, "weights")
+        Fact("Dense network", quantity(dense.value), "weights") for dense in over_seeds(own, "weights")[:1]
     ]
     return numbers
 
@@ -186,8 +194,8 @@ def _first(found: list[str]) -> str:
 
 def _best_at_each_rate(results: Results) -> list[Table]:
     own = results.final[~results.final["series"].isin(results.controls)]
-    estimates, dense = over_seeds(own, "top1"), over_seeds(results.dense, "top1")
-    if len({estimate.series for estimate in estimates}) < 2 or not dense:
+    estimates = over_seeds(own, "top1")
+    if len({estimate.series for estimate in estimates}) < 2 or results.dense["top1"].isna().all():
         return []
     gone = {estimate[:2]: estimate.value for estimate in over_seeds(own, "gone")}
     rows = []
@@ -196,12 +204,13 @@ def _best_at_each_rate(results: Results) -> list[Table]:
         if not rivals:
             continue
         best = max(rivals, key=lambda estimate: estimate.value)
+        dense = [each.value for each in over_seeds(results.dense_beside(best.series), "top1")]
         rows.append(
             [
                 Cell(percent(rate) if is_rate(target) else name_target(target, rate), number=rate),
                 Cell(best.series),
                 Cell(percent(best.value), interval(best.low, best.high), best.value),
-                number_cell(best.value - dense[0].value, points),
+                number_cell(best.value - dense[0] if dense else math.nan, points),
                 number_cell(gone.get(best[:2], math.nan), percent),
             ]
         )

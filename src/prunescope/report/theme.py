@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Literal, NamedTuple
 
 from matplotlib.colors import to_hex, to_rgb
 
 # Okabe & Ito (2008), told apart with every common colour blindness; black is the dense network's.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # 7 against 6 colours: no pair returns before 42 series
+PUBLISHED_MARKERS = ("*", ">", "p", "d", "<", "h")  # of series that are only drawn along
+PUBLISHED_COLOURS = ("#5f6b7a", "#8b95a3")  # the second after all markers
 CONTROL_MARKERS = {"random mask": "d", "re-initialised": "<"}
 PALER = 0.45  # a control has the colour of its series, mixed with so much white
 # Kinds of concepts, by Paul Tol's muted scheme: as safe, and not taken for series.
@@ -25,6 +28,7 @@ OTHER_CATEGORIES = ("#44AA99", "#999933", "#882255")
 INK, QUIET, FAINT = "#1b1f24", "#5f6b7a", "#e3e7ec"
 
 WIDTH = 7.2  # inches: two columns of a journal
+WIDTH_ASKED = ContextVar("WIDTH_ASKED", default=WIDTH)
 
 RC: Any = {  # matplotlib's type for it lists every key there is
     "font.family": ["sans-serif"],
@@ -67,24 +71,41 @@ RC: Any = {  # matplotlib's type for it lists every key there is
 }
 
 
+def page_width() -> float:
+    """Return the width in inches of a figure that is as wide as a page."""
+    return WIDTH_ASKED.get()
+
+
 class Look(NamedTuple):
-    """The colour and the marker of one series."""
+    """The colour, the marker and the line of one series.
+
+    Attributes:
+        hollow: whether its markers are open; `width`: of its line, in points.
+    """
 
     colour: str
     marker: str
+    line: Literal["-", "--"] = "-"
+    hollow: bool = False
+    width: float = 1.5
 
 
-def looks(series: list[str], controls: Mapping[str, str]) -> dict[str, Look]:
+def looks(series: list[str], controls: Mapping[str, str], published: Sequence[str] = ()) -> dict[str, Look]:
     """Give each series its look, in the order of the study; a control has a paler colour of its series'.
 
     Args:
         controls: from the name of a series that is a control to which one it is; it is called `<series>, <control>`.
+        published: those of published studies, all grey: thin dashes and open markers.
     """
-    own = [name for name in series if name not in controls]
+    own = [name for name in series if name not in controls and name not in published]
     styles = {name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(own)}
     for name, control in controls.items():
         colour = styles.get(series_of(name, control), Look(QUIET, "")).colour
         styles[name] = Look(_paler(colour), CONTROL_MARKERS.get(control, "<"))
+    for i, name in enumerate(published):
+        colour = PUBLISHED_COLOURS[i // len(PUBLISHED_MARKERS) % len(PUBLISHED_COLOURS)]
+        marker = PUBLISHED_MARKERS[i % len(PUBLISHED_MARKERS)]
+        styles[name] = Look(colour, marker, "--", hollow=True, width=0.8)
     return {name: styles[name] for name in series}
 
 

@@ -19,11 +19,14 @@ from prunescope.analysis.results import Results, targets_of
 from prunescope.report import figures, heat_maps
 from prunescope.report.figures import Measure
 from prunescope.report.formats import decimal, name_target, short_percent, shorten
-from prunescope.report.theme import INK, QUIET, WIDTH, looks
+from prunescope.report.theme import INK, QUIET, looks, page_width
+from prunescope.report.traces import name_points, stand_for
 
 PUBLISHED = Measure("mis_published", "As published: dead units scored", False)
 CORRECTED = Measure("mis", "Corrected: live units only", False)
 BINS = np.linspace(0, 1, 41)
+CHANCE = "chance, 95 % of units"
+AS_PUBLISHED, LIVE = "left: as published, dead units scored", "right: live units"
 HALF = 0.45  # of the room of a rate: the widest that one half of a violin is drawn
 SHARE: Any = {"textcoords": "offset points", "ha": "center", "fontsize": 5.5}
 MOST_CLASSES = (
@@ -43,7 +46,7 @@ def mis_by_rate(results: Results) -> Figure:
         )
         if networks["mis"].notna().any()
     ]
-    width = WIDTH if len(measures) > 1 else WIDTH * 0.7
+    width = page_width() if len(measures) > 1 else page_width() * 0.7
     figure = Figure(figsize=(width, 0.7 + 2.6 * len(stages)), layout="constrained")
     grid = figure.subplots(len(stages), len(measures), sharex=True, sharey=True, squeeze=False)
     for ax, measure in zip(grid[0], measures, strict=True):
@@ -56,9 +59,7 @@ def mis_by_rate(results: Results) -> Figure:
     figures.keep_to_fractions(list(grid.flat))
     for ax in grid[-1]:
         figures.label_rates(ax, results)
-    chance: list[tuple[str, Artist]] = [
-        ("chance, 95 % of units", Patch(color=QUIET, alpha=0.15, linewidth=0))
-    ]
+    chance: list[tuple[str, Artist]] = [(CHANCE, Patch(color=QUIET, alpha=0.15, linewidth=0))]
     figures.legend(figure, results, chance if results.measured("mis_chance") else [])
     return figure
 
@@ -68,9 +69,9 @@ def _draw_chance(ax: Axes, results: Results) -> None:
     chance = results.networks[["mis_chance", "mis_chance_low", "mis_chance_high"]].mean()
     value, low, high = (float(level) for level in chance)
     if math.isfinite(low + high):
-        ax.axhspan(low, high, color=QUIET, alpha=0.15, linewidth=0, zorder=0.5)
+        ax.axhspan(low, high, color=QUIET, alpha=0.15, linewidth=0, zorder=0.5, label=CHANCE)
     if math.isfinite(value):
-        ax.axhline(value, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
+        ax.axhline(value, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label=CHANCE)
 
 
 def score_distributions(results: Results, units: pd.DataFrame) -> Figure:
@@ -79,11 +80,12 @@ def score_distributions(results: Results, units: pd.DataFrame) -> Figure:
     Args:
         units: the convolution units that MIS looked at, of the dense and the final networks.
     """
-    columns = min(3, len(results.series))
-    rows = -(-len(results.series) // columns)
-    figure = Figure(figsize=(WIDTH * (0.7, 1, 1)[columns - 1], 0.5 + 2.5 * rows), layout="constrained")
+    drawn = figures.series_with(results, results.final, "mis")
+    columns = min(3, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = Figure(figsize=(page_width() * (0.7, 1, 1)[columns - 1], 0.5 + 2.5 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    ends = {series: _ends(results, series, units) for series in results.series}
+    ends = {series: _ends(results, series, units) for series in drawn}
     live = [_shares(own["mis"].where(own["alive"]), len(own)) for end in ends.values() for _, own in end]
     widest = max((float(shares.max()) for shares in live), default=0) or 1.0
     styles = looks(results.series, results.controls)
@@ -102,8 +104,8 @@ def score_distributions(results: Results, units: pd.DataFrame) -> Figure:
         ax.set_ylabel("MIS of a unit")
     grid[-1, columns // 2].set_xlabel(f"{results.target_label}, and below it how many units are dead")
     halves: list[tuple[str, Artist]] = [
-        ("left: as published, dead units scored", Patch(facecolor="none", edgecolor=INK, linewidth=0.7)),
-        ("right: live units", Patch(facecolor=QUIET, alpha=0.6)),
+        (AS_PUBLISHED, Patch(facecolor="none", edgecolor=INK, linewidth=0.7)),
+        (LIVE, Patch(facecolor=QUIET, alpha=0.6)),
         ("median", Line2D([], [], color=INK, linewidth=1.4)),
     ]
     figures.legend_below(figure, halves)
@@ -116,7 +118,8 @@ def _ends(results: Results, series: str, units: pd.DataFrame) -> list[tuple[str,
     ends = [("dense", results.dense["network"])]
     for target, rate in targets_of(final).items():
         ends.append((name_target(target, rate), final.loc[final["target"] == target, "network"]))
-    return [(name, units[units["network"].isin(networks)]) for name, networks in ends]
+    found = [(name, units[units["network"].isin(networks)]) for name, networks in ends]
+    return [(name, own) for name, own in found if len(own)]
 
 
 def _shares(scores: pd.Series[Any], units: int) -> NDArray[np.float64]:
@@ -128,8 +131,14 @@ def _draw_live(ax: Axes, place: int, scores: pd.Series[Any], widest: float, colo
     shares = _shares(scores, len(scores))
     if shares.any():
         reach, heights = _outline(shares / widest)
-        ax.fill_betweenx(heights, place, place + HALF * reach, color=colour, alpha=0.6, linewidth=0)
-        ax.plot([place, place + 0.36], [scores.median()] * 2, color=INK, linewidth=1.4)
+        half = ax.fill_betweenx(
+            heights, place, place + HALF * reach, color=colour, alpha=0.6, linewidth=0, label=LIVE
+        )
+        _tell_shares(half, place, shares, HALF / 2 * shares / widest)
+        (median,) = ax.plot(
+            [place, place + 0.36], [scores.median()] * 2, color=INK, linewidth=1.4, label=LIVE
+        )
+        stand_for(median, [(place + 0.18, scores.median())], ["median"])
 
 
 def _draw_published(ax: Axes, place: int, scores: pd.Series[Any], widest: float) -> None:
@@ -138,11 +147,23 @@ def _draw_published(ax: Axes, place: int, scores: pd.Series[Any], widest: float)
     if not shares.any():
         return
     reach, heights = _outline(np.minimum(shares / widest, 1))
-    ax.plot(place - HALF * reach, heights, color=INK, linewidth=0.7)
-    ax.plot([place - 0.36, place], [scores.median()] * 2, color=INK, linewidth=0.7)
+    (half,) = ax.plot(place - HALF * reach, heights, color=INK, linewidth=0.7, label=AS_PUBLISHED)
+    _tell_shares(half, place, shares, -HALF / 2 * np.minimum(shares / widest, 1))
+    (median,) = ax.plot(
+        [place - 0.36, place], [scores.median()] * 2, color=INK, linewidth=0.7, label=AS_PUBLISHED
+    )
+    stand_for(median, [(place - 0.18, scores.median())], ["median"])
     for i in np.flatnonzero(shares > widest):
         at = (place - HALF / 2, BINS[i + 1])
         ax.annotate(short_percent(round(shares[i], 2)), at, (0, 2), **SHARE)
+
+
+def _tell_shares(half: Artist, place: int, shares: NDArray[np.float64], aside: NDArray[np.float64]) -> None:
+    """Let a half stand for the share of the units in each bin that holds any, told in the middle of the bin."""
+    used = np.flatnonzero(shares)
+    middles = (BINS[1:] + BINS[:-1]) / 2
+    names = [f"{100 * shares[i]:.4g} % of units from {BINS[i]:.3f} to {BINS[i + 1]:.3f}" for i in used]
+    stand_for(half, np.column_stack([place + aside[used], middles[used]]), names)
 
 
 def _outline(reach: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -156,7 +177,7 @@ def mis_by_layer(results: Results, units: pd.DataFrame) -> Figure:
     """Draw the median MIS of the live units of each layer: a panel per series, a row per target."""
     order = [str(name) for name in units["layer"].unique()]
     panels = {}
-    for series in results.series:
+    for series in figures.series_with(results, results.final, "mis"):
         ends = _ends(results, series, units)
         medians = [
             own.loc[own["alive"]].groupby("layer", observed=True)["mis"].median().reindex(order)
@@ -175,9 +196,10 @@ def mis_by_class(results: Results, logits: pd.DataFrame) -> Figure:
     Args:
         logits: one row per network and class, with `series`, `stage`, `target`, `rate`, `mis` and `top1`.
     """
-    columns = min(3, len(results.series))
-    rows = -(-len(results.series) // columns)
-    figure = Figure(figsize=(WIDTH * (0.7, 1, 1)[columns - 1], 0.5 + 2.4 * rows), layout="constrained")
+    drawn = [name for name in results.series if (logits["series"] == name).any()]
+    columns = min(3, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = Figure(figsize=(page_width() * (0.7, 1, 1)[columns - 1], 0.5 + 2.4 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     dense = logits[logits["stage"] == "dense"]
     targets = list(targets_of(logits[logits["stage"] != "dense"]).items())
@@ -187,14 +209,19 @@ def mis_by_class(results: Results, logits: pd.DataFrame) -> Figure:
     many = len(logits) > MOST_POINTS
     points: Any = {"marker": "o", "linestyle": "none", "markersize": 2.5 if many else 4, "rasterized": many}
     shown = dict(zip(targets, colours[len(colours) - len(targets) :], strict=True))
-    for ax, series in zip(grid.flat, results.series, strict=False):
+    for ax, series in zip(grid.flat, drawn, strict=False):
         ax.set_title(shorten(series))
-        ax.plot(dense["top1"], dense["mis"], color=INK, markerfacecolor="none", **points)
-        for (target, _), colour in shown.items():
+        (dots,) = ax.plot(
+            dense["top1"], dense["mis"], color=INK, markerfacecolor="none", label="dense", **points
+        )
+        name_points(dots, dense["class"].astype(str).tolist())
+        for (target, rate), colour in shown.items():
             own = logits[(logits["series"] == series) & (logits["target"] == target)]
-            ax.plot(own["top1"], own["mis"], color=colour, alpha=0.8, markeredgewidth=0, **points)
+            paint: Any = {"color": colour, "alpha": 0.8, "markeredgewidth": 0}
+            (dots,) = ax.plot(own["top1"], own["mis"], label=name_target(target, rate), **paint, **points)
+            name_points(dots, own["class"].astype(str).tolist())
         ax.xaxis.set_major_formatter(figures.PERCENT)
-    for ax in grid.flat[len(results.series) :]:
+    for ax in grid.flat[len(drawn) :]:
         ax.set_axis_off()
     for ax in grid[-1]:
         ax.set_xlabel("Top-1 of the class")

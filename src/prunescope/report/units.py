@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pandas as pd
 
 from prunescope.analysis.results import Network, Results, records
-from prunescope.report import unit_figures
+from prunescope.report import figures, unit_figures
 from prunescope.report.blocks import Cell, Fact, Plot, Section, Table, number_cell, table_of
+from prunescope.report.drawn_along import drawn_along
 from prunescope.report.formats import NO_VALUE, count, decimal, listing, percent, signed, whole
+from prunescope.report.mis_accuracy import alive_plots, mis_accuracy_plots
 from prunescope.report.network_cells import name_cells
 
 WHAT_IT_IS = (
@@ -24,6 +27,7 @@ WHAT_IT_IS = (
 
 def units(results: Results) -> Section | None:
     """Show the Machine Interpretability Score of units, with the living and the dead beside every average."""
+    along, results = results, results.own
     if not results.measured("mis") and not results.measured("units_dead"):
         return None
     of_mis = results.units[results.units["alive"].notna()]
@@ -33,7 +37,7 @@ def units(results: Results) -> Section | None:
         "What units respond to: MIS",
         text=WHAT_IT_IS,
         facts=conditions(of_mis),
-        plots=_plots(results, of_mis[of_mis["kind"] == "conv"], logits),
+        plots=_plots(results, of_mis[of_mis["kind"] == "conv"], logits, along),
         tables=[_table(results, logits)],
     )
 
@@ -56,39 +60,49 @@ def conditions(units: pd.DataFrame) -> list[Fact]:
     ]
 
 
-def _plots(results: Results, conv: pd.DataFrame, logits: pd.DataFrame) -> list[Plot]:
+def _plots(results: Results, conv: pd.DataFrame, logits: pd.DataFrame, along: Results) -> list[Plot]:
+    """Make the plots.
+
+    Args:
+        along: the results with the published studies that some figures draw too.
+    """
     plots, rate = [], results.rate_label.lower()
     series = f"for {listing(results.series)}. The numbers are in the table of this section."
     if results.pruned["mis"].notna().any() or results.retrained["mis"].notna().any():
         plots.append(
             Plot(
                 "mis-by-rate",
-                unit_figures.mis_by_rate(results),
+                partial(unit_figures.mis_by_rate, along),
                 f"Mean MIS against the {rate}, on one scale. Left: all convolution and linear units, dead ones "
                 "scored too and ties broken by the order of images, as in published studies; there, a dead "
                 "unit can look perfectly interpretable where images are sorted by class. Right: live convolution "
-                f"units. Black: the dense network; dotted: chance. {_intervals(results)}",
+                f"units.{_lines(results)}{_intervals(results)}"
+                + drawn_along(along, along.sparse.dropna(subset=["mis"]))
+                + figures.missing(results.sparse, "mis", "MIS"),
                 f"Mean MIS against the {rate}, {series}",
             )
         )
+    plots += [*mis_accuracy_plots(along), *alive_plots(along)]
     shown = conv[conv["network"].isin([*results.dense["network"], *results.final["network"]])]
     if not results.series or shown["mis"].isna().all():
         return plots
+    without = figures.missing(results.final, "mis", "MIS")
     return [
         *plots,
         Plot(
             "mis-of-units",
-            unit_figures.score_distributions(results, shown),
+            partial(unit_figures.score_distributions, results, shown),
             "Scores of single convolution units of the networks in which each series ends; a width is a share "
             "of all units, dead ones included, so the right half shrinks as units die. Where a bin of the left "
             "half does not fit, it is cut, and its share is written beside it. The number below a rate counts the "
-            f"dead units{' of all seeds' if results.seeds > 1 else ''}.",
+            f"dead units{' of all seeds' if results.seeds > 1 else ''}.{without}",
             f"Distributions of the MIS of units by rate, {series}",
         ),
         Plot(
             "mis-by-layer",
-            unit_figures.mis_by_layer(results, shown),
-            "Median MIS of each convolution's live units; layers in the order of the network. Grey: no unit alive.",
+            partial(unit_figures.mis_by_layer, results, shown),
+            "Median MIS of each convolution's live units; layers in the order of the network. Grey: no unit "
+            f"alive.{without}",
             f"Heat map of the median MIS in {count(shown['layer'].nunique(), 'layer')}, {series}",
         ),
         *_class_plot(results, logits, series),
@@ -106,7 +120,7 @@ def _class_plot(results: Results, logits: pd.DataFrame, series: str) -> list[Plo
         "can be easy to read while the network seldom gets the class right, and the other way round."
     )
     alt = f"MIS of {count(logits['class'].nunique(), 'logit')} against the top-1 of their classes, {series}"
-    return [Plot("mis-by-class", unit_figures.mis_by_class(results, shown), caption, alt)]
+    return [Plot("mis-by-class", partial(unit_figures.mis_by_class, results, shown), caption, alt)]
 
 
 def _logits(results: Results, units: pd.DataFrame) -> pd.DataFrame:
@@ -163,7 +177,16 @@ def network_cells(network: Network, results: Results) -> dict[str, Cell]:
     }
 
 
+def _lines(results: Results) -> str:
+    """Say which lines go across the figure."""
+    dense = ["Black: the dense network"] if results.dense["mis"].notna().any() else []
+    chance = ["dotted: chance"] if results.measured("mis_chance") else []
+    said = "; ".join(dense + chance)
+    return f" {said[0].upper()}{said[1:]}." if said else ""
+
+
 def _intervals(results: Results) -> str:
     if results.seeds > 1:
-        return f"Means of {results.seeds} seeds, their 95 % t-intervals; light dots: each seed."
-    return "Bars and band: 95 % intervals over units, as if these were independent."
+        return f" Means of {results.seeds} seeds, their 95 % t-intervals; light dots: each seed."
+    said = " Bars and band: 95 % intervals over units, as if these were independent."
+    return said if results.measured("mis_low") else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from prunescope.analysis.results import Estimate, Results, over_seeds, records
 from prunescope.report import figures
 from prunescope.report.blocks import Cell, Plot, Section, Table, number_cell, table_of
+from prunescope.report.drawn_along import drawn_along
 from prunescope.report.figures import Measure
 from prunescope.report.formats import (
     NO_VALUE,
@@ -25,10 +26,9 @@ from prunescope.report.formats import (
     listing,
     percent,
     short_percent,
-    shorten,
 )
 from prunescope.report.network_cells import name_cells
-from prunescope.report.theme import INK, WIDTH, Look, looks, series_of
+from prunescope.report.theme import INK, Look, looks, page_width, series_of
 
 DEEP = 0.895  # of the weights gone: 90 %, as rounding leaves it
 MEASURES = (
@@ -45,20 +45,21 @@ Curves = Mapping[str, Mapping[str, Estimate]]  # by series, then by target, the 
 
 def weights_left(results: Results) -> Section | None:
     """Show accuracy and detectors against the weights left, each series beside its controls."""
-    measures = [measure for measure in MEASURES if results.final[measure.metric].notna().any()]
-    deep = results.final["left"].min() <= 1 - DEEP
-    if not measures or not (deep or results.controls):
+    own = results.own
+    measures = [measure for measure in MEASURES if own.final[measure.metric].notna().any()]
+    deep = own.final["left"].min() <= 1 - DEEP
+    if not measures or not (deep or own.controls):
         return None
-    curves = {measure.metric: _curves(results, measure.metric) for measure in measures}
+    drawn, curves = ({each.metric: _curves(of, each.metric) for each in measures} for of in (results, own))
     plot = Plot(
         "weights-left",
-        _draw(results, measures, curves),
-        _caption(results),
+        partial(_draw, results, measures, drawn),
+        _caption(own) + drawn_along(results, results.final.dropna(subset=list(drawn), how="all")),
         f"{listing([measure.label for measure in measures])} against the weights left, for "
         f"{listing(results.series)}. The numbers are in the table of this section.",
     )
-    text = _findings(results, curves["top1"]) if "top1" in curves else []
-    return Section("weights-left", "Weights left", text=text, plots=[plot], tables=[_table(results, curves)])
+    text = _findings(own, curves["top1"]) if "top1" in curves else []
+    return Section("weights-left", "Weights left", text=text, plots=[plot], tables=[_table(own, curves)])
 
 
 def _curves(results: Results, metric: str) -> Curves:
@@ -98,15 +99,16 @@ def _caption(results: Results) -> str:
 
 def _draw(results: Results, measures: list[Measure], curves: Mapping[str, Curves]) -> Figure:
     """Draw a panel per measure, the sparsest networks at the right."""
-    width = WIDTH * (0.7, 1, 1)[len(measures) - 1]
+    width = page_width() * (0.7, 1, 1)[len(measures) - 1]
     figure = Figure(figsize=(width, 3.0 if len(measures) > 1 else 3.3), layout="constrained")
-    styles, left = looks(results.series, results.controls), _left(results)
+    styles = looks(results.series, results.controls, results.published)
+    left = _left(results)
     panels = list(figure.subplots(1, len(measures), squeeze=False)[0])
     for ax, measure in zip(panels, measures, strict=True):
         ax.set_title(measure.label)
         _draw_dense(ax, results, measure)
         for series, own in curves[measure.metric].items():
-            _draw_curve(ax, list(own.values()), left, styles[series], results.controls.get(series))
+            _draw_curve(ax, list(own.values()), left, styles[series], results.controls.get(series), series)
         if measure.fraction:
             ax.yaxis.set_major_formatter(figures.PERCENT)
             ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -117,26 +119,26 @@ def _draw(results: Results, measures: list[Measure], curves: Mapping[str, Curves
         figures.weights_left_axis(ax, min(left.values()))
         ax.set_xlabel("Weights left")
     entries: list[tuple[str, Artist]] = [("dense", Line2D([], [], color=INK, linewidth=1))]
-    for name, look in styles.items():
-        entries.append((shorten(name), _line(look, results.controls.get(name))))
+    for name in (name for name in styles if any(own[name] for own in curves.values())):
+        entries.append((name, _line(styles[name], results.controls.get(name))))
     figures.legend_below(figure, entries)
     return figure
 
 
 def _line(look: Look, control: str | None) -> Line2D:
-    style: Any = "-" if control is None else STYLES.get(control, "-.")
-    face = look.colour if control is None else "white"
-    return Line2D(
-        [], [], color=look.colour, marker=look.marker, linestyle=style, markersize=4, markerfacecolor=face
-    )
+    line = figures.handle(look)
+    line.set(markersize=4)
+    if control is not None:
+        line.set(linestyle=STYLES.get(control, "-."), markerfacecolor="white")
+    return line
 
 
 def _draw_dense(ax: Axes, results: Results, measure: Measure) -> None:
     for dense in over_seeds(results.dense, measure.metric):
-        ax.axhline(dense.value, color=INK, linewidth=1, zorder=1.5)
-        ax.plot([1], [dense.value], "o", color=INK, markersize=4, zorder=3)
+        ax.axhline(dense.value, color=INK, linewidth=1, zorder=1.5, label="dense")
+        ax.plot([1], [dense.value], "o", color=INK, markersize=4, zorder=3, label="dense")
         if math.isfinite(dense.low):
-            ax.axhspan(dense.low, dense.high, color=INK, alpha=0.06, linewidth=0, zorder=1)
+            ax.axhspan(dense.low, dense.high, color=INK, alpha=0.06, linewidth=0, zorder=1, label="dense")
 
 
 def _draw_curve(
@@ -145,17 +147,19 @@ def _draw_curve(
     left: Mapping[tuple[str, str], float],
     look: Look,
     control: str | None,
+    label: str,
 ) -> None:
     drawn = [estimate for estimate in estimates if left[estimate[:2]] > 0]
     drawn.sort(key=lambda estimate: -left[estimate[:2]])
     x = [left[estimate[:2]] for estimate in drawn]
     line = _line(look, control)
+    line.set_label(label)
     line.set_data(x, [estimate.value for estimate in drawn])
     ax.add_line(line)
     lows, highs = np.array([[estimate.low, estimate.high] for estimate in drawn]).reshape(-1, 2).T
-    ax.fill_between(x, lows, highs, color=look.colour, alpha=0.15, linewidth=0)
+    ax.fill_between(x, lows, highs, color=look.colour, alpha=0.15, linewidth=0, label=label)
     if len(drawn) == 1:  # of one point there is no band
-        ax.vlines(x, lows, highs, look.colour, linewidth=0.9)
+        ax.vlines(x, lows, highs, look.colour, linewidth=0.9, label=label)
 
 
 def _findings(results: Results, curves: Curves) -> list[str]:
@@ -177,7 +181,8 @@ def _findings(results: Results, curves: Curves) -> list[str]:
 
 
 def _as_dense(results: Results, own: list[Estimate], left: Mapping[tuple[str, str], float]) -> str:
-    dense = next(iter(over_seeds(results.dense, "top1")), None)
+    beside = results.dense_beside(own[0].series) if own else results.dense
+    dense = next(iter(over_seeds(beside, "top1")), None)
     if dense is None or not math.isfinite(dense.low + sum(estimate.low for estimate in own)):
         return ""
     alike = [estimate for estimate in own if estimate.high >= dense.low]
