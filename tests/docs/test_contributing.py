@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -100,3 +102,10 @@ def test_the_similarity(names: dict[str, Any]) -> None:
     alike = likeness(open_images("numbers:6"), open_similarity("mean-colour"))
     assert alike.embeddings is not None
     assert alike.embeddings.tolist() == [[-127.5] * 3, [127.5] * 3] * 3
+
+
+def test_the_conclusion(names: dict[str, Any]) -> None:
+    final = pd.DataFrame({"series": ["a", "b", "c"], "left": [0.2, 0.5, math.nan]})
+    [finding] = run(6, names)["heaviest"](SimpleNamespace(final=final), {})
+    assert finding.sentence == "“b” has a network with 50.0% of the weights left."
+    assert not list(names["heaviest"](SimpleNamespace(final=final[2:]), {}))

@@ -49,6 +49,14 @@ MEASURES = {
         "number of unique detectors", "count", 1, 2.0, "concepts-by-weights-left", 8
     ),
 }  # fmt: skip
+METHOD_NAMES = {
+    "grad-cam": "Grad-CAM",
+    "gradient": "gradient",
+    "integrated-gradients": "integrated gradients",
+    "guided-grad-cam": "guided Grad-CAM",
+    "occlusion": "occlusion",
+    "lrp": "LRP",
+}
 OF_EXPLANATIONS = {  # after "<method>/"; the method stands for METHOD
     "spearman": Measure(
         "likeness of METHOD maps to the dense network's (Spearman)",
@@ -80,7 +88,11 @@ def measure_of(metric: str) -> Measure | None:
     if not slash:
         return MEASURES.get(metric)
     found = OF_EXPLANATIONS.get(name)
-    return replace(found, words=found.words.replace("METHOD", method)) if found else None
+    return (
+        replace(found, words=found.words.replace("METHOD", METHOD_NAMES.get(method, method)))
+        if found
+        else None
+    )
 
 
 def margin_of(metric: str, margins: Mapping[str, float]) -> float:

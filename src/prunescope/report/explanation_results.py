@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from prunescope.analysis.metric_words import METHOD_NAMES
 from prunescope.analysis.results import Results, records
 from prunescope.measures.intervals import mean_interval
 
@@ -20,14 +21,6 @@ SCORED = (
 )  # fmt: skip
 CHANGES = ("deletion", "insertion", "faithfulness", "confidence", "proxy_top1")
 OF_PROXY = ("proxy/whole", "proxy/random")
-METHOD_NAMES = {
-    "grad-cam": "Grad-CAM",
-    "gradient": "gradient",
-    "integrated-gradients": "integrated gradients",
-    "guided-grad-cam": "guided Grad-CAM",
-    "occlusion": "occlusion",
-    "lrp": "LRP",
-}
 
 
 KNOWN = [
