@@ -130,6 +130,17 @@ def test_a_study_without_examples_has_no_files_for_them(folder, tmp_path):
     assert folders == {"figures", "units"}
 
 
+def test_a_layer_without_examples_says_so_on_its_cards(open_page, folder, tmp_path):
+    copy = copy_of(folder, tmp_path / "s")
+    table = table_of(copy, "examples")
+    table[table["layer"] != "fc"].to_parquet(copy / "tables" / "examples.parquet")
+    report_on(copy)
+    opened = open_page(copy / "report" / "index.html", "#unit=fc:1")
+    opened.page.wait_for_selector("#card h3")
+    assert opened.page.inner_text("#card .found") == "No images were kept for this layer."
+    assert opened.page.locator("#card svg").count() == 0
+
+
 def test_the_same_tables_give_the_same_bytes(folder, tmp_path):
     copy = report_on(copy_of(folder, tmp_path / "s"))
     assert contents(copy / "report") == contents(folder / "report")

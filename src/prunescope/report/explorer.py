@@ -105,6 +105,7 @@ def browse(results: Results, units: pd.DataFrame, chains: list[Chain], called: s
         "concepts": concepts,
         "classes": _classes(units, grid),
         "measures": [str(name) for name in results.examples["measure"].unique()],
+        "pictured": sorted(set(map(str, results.examples["layer"].unique())) & set(grid.layers)),
         "block": BLOCK,
     }
     return Browser(index, partial(_write, results, units, grid))

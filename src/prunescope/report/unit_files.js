@@ -63,6 +63,7 @@ const unitFiles = (() => {
     networks: async (places) => (await Promise.all(places.map((place) => read(`units/${place}.js`)))).map(viewOf),
     async examplesOf(unit) {
       const [layer, number] = grid[unit];
+      if (!index.pictured.includes(index.layers[layer][0])) throw new Error("No images were kept for this layer.");
       const block = Math.floor(number / index.block);
       const [images, packed] = await Promise.all([read("examples/images.js"), read(`examples/${layer}-${block}.js`)]);
       if (!unpacked.has(packed)) unpacked.set(packed, await unpack(packed));
