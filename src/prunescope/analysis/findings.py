@@ -6,7 +6,6 @@ To add a question, write a function from `Results` and margins to findings and n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import pandas as pd
 
@@ -48,7 +47,7 @@ def find(results: Results, margins: Margins | None = None) -> list[Finding]:
     Raises:
         PrunescopeError: a margin is for maps of a method that the results do not have.
     """
-    own = _without_drawn_along(results)
+    own = results.own  # conclusions are not about published studies that are drawn along
     _refuse_unknown_methods(own, margins or {})
     return [finding for finder in FINDERS for finding in finder(own, margins or {})]
 
@@ -59,14 +58,6 @@ def _refuse_unknown_methods(results: Results, margins: Margins) -> None:
         if "/" in metric and metric not in known:
             listed = did_you_mean(metric, known) or (f": there are {', '.join(known)}" if known else "")
             raise PrunescopeError(f"there is a margin for {metric!r}, which was not measured{listed}")
-
-
-def _without_drawn_along(results: Results) -> Results:
-    """Leave out the networks of published studies that are drawn along: conclusions are about one's own."""
-    if "published" not in results.networks:
-        return results
-    along = results.networks["published"].fillna(False).astype(bool)
-    return replace(results, networks=results.networks[~along])
 
 
 def table_of_findings(findings: Iterable[Finding]) -> pd.DataFrame:
