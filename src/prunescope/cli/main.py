@@ -22,6 +22,7 @@ from prunescope.cli import (
     run_study,
     schema,
     speed,
+    survey,
     tables,
     verify,
 )
@@ -51,6 +52,7 @@ app.command("compact")(compact.compact)
 app.command("export")(export.export)
 app.command("speed")(speed.speed)
 app.add_typer(concepts.concepts, name="concepts")
+app.add_typer(survey.survey, name="survey")
 app.command("schema")(schema.schema)
 
 INTERRUPTED = 130
