@@ -140,6 +140,34 @@ def test_examples_are_the_ends_of_the_order(network: nn.Module, images: ImageSet
         assert (own["outline"] == "").all() == (side == "lowest")
 
 
+def test_the_tasks_that_people_can_be_asked(network: nn.Module, images: ImageSet) -> None:
+    with torch.no_grad():
+        network.get_parameter("conv2.weight")[3] = 0
+    asked = SETTINGS.model_copy(update={"stimuli": True})
+    tables = measure_mis(Subject(network, NO_IMAGES, images), asked)
+    table, units = tables["unit_tasks"], tables["units"]
+    assert "unit_tasks" not in measure_mis(Subject(network, NO_IMAGES, images), SETTINGS)
+    counts = table.groupby(["layer", "unit"], sort=False).size()
+    assert list(counts.index) == list(units[units["alive"]].set_index(["layer", "unit"]).index)
+    assert set(counts) == {TASKS}
+
+    means = outputs(network, "conv1", images).mean((2, 3)).numpy()
+    keys = [slow_mis.key(name, SEED) for name in images.names]
+    embeddings = likeness(images, open_similarity("classical")).embeddings
+    assert embeddings is not None
+    cosine = slow_mis.cosine(embeddings.tolist())
+    for unit in range(means.shape[1]):
+        own = table.query("layer == 'conv1' and unit == @unit").sort_values("task")
+        margins = slow_mis.margins(means[:, unit].tolist(), cosine, TASKS, REFERENCES, None, keys, SEED)
+        assert own["margin"].to_numpy() == pytest.approx(margins, abs=1e-5)
+        down = sorted(range(len(images)), key=lambda i: (means[i, unit], keys[i]), reverse=True)
+        for end, order in (("positive", down), ("negative", down[::-1])):
+            names = [images.names[i] for i in order]
+            assert set(own[f"{end}_query"]) == set(names[REFERENCES * TASKS : (REFERENCES + 1) * TASKS])
+            for place in range(REFERENCES):  # each of the references from a stretch of its own
+                assert set(own[f"{end}_{place}"]) == set(names[place * TASKS : (place + 1) * TASKS])
+
+
 def test_paired_averages_are_over_units_alive_everywhere() -> None:
     same = {
         "kind": "conv",

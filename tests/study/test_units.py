@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from prunescope.errors import PrunescopeError
 from prunescope.probe.classical import Classical
+from prunescope.study.pictures import TASK_IMAGES
 from prunescope.study.run import Result, run_study
 from study.tiny import TRAINING, document, write_study
 
@@ -75,6 +77,22 @@ def test_pruned_filters_are_dead_units_without_a_score(result: Result) -> None:
     assert dead["mis"].isna().all()
     assert not dead["fires"].any()
     assert dead["mis_published"].notna().all()
+
+
+def test_the_images_of_tasks_are_kept_where_asked(folder: Path, tmp_path: Path, result: Result) -> None:
+    assert not (result.folder / TASK_IMAGES).exists()
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    with_tasks = run(tmp_path, stimuli=True)
+    tasks = pd.read_parquet(with_tasks.folder / "tables" / "unit_tasks.parquet")
+    assert set(tasks["network"]) == set(result.tables["networks"]["network"])
+    shown = pd.read_parquet(with_tasks.folder / TASK_IMAGES).set_index("image")["jpeg"]
+    columns = [f"{end}_{place}" for end in ("positive", "negative") for place in ("query", 0, 1)]
+    assert set(shown.index) == {name for column in columns for name in tasks[column]}
+    picture = Image.open(io.BytesIO(shown.iloc[0]))
+    assert picture.size == (64, 64)
+    without = run(tmp_path)
+    assert not (without.folder / TASK_IMAGES).exists()
+    assert not (without.folder / "tables" / "unit_tasks.parquet").exists()
 
 
 def test_every_example_has_a_thumbnail_of_what_the_network_saw(result: Result) -> None:

@@ -21,7 +21,8 @@ from prunescope.images.source import ImageSet, open_images
 from prunescope.images.split import limited
 from prunescope.measures.intervals import mean_interval
 from prunescope.measures.measure import MEASURES, Measure, MeasureSettings, Progress, Subject, Tables, refuse
-from prunescope.measures.mis_scores import chance_scores, check_size, mis_scores
+from prunescope.measures.mis_scores import MisTasks, chance_scores, check_size, mis_tasks
+from prunescope.measures.mis_tasks import task_rows
 from prunescope.measures.outlines import example_rows
 from prunescope.networks.channels import map_channels
 from prunescope.networks.network import Device, preprocess_of, resolve
@@ -77,6 +78,9 @@ class MisSettings(MeasureSettings):
     )
     seed: int = Field(0, ge=0, description="Of the limit, of tasks and of ties.")
     examples: int = Field(4, ge=0, description="Images a side that are kept for the card of a unit.")
+    stimuli: bool = Field(
+        False, description="Keep the images of every task, so that people can be asked the same."
+    )
     batch: int = Field(64, ge=1, description="Images looked at at once.")
     precision: Precision = Field("fp32", description="Arithmetic of the network: fp32, or bf16 by autocast.")
     memory: float = Field(
@@ -111,7 +115,7 @@ def mis(
 
     *Source:* Zimmermann, Klindt & Brendel, Measuring Mechanistic Interpretability at Scale Without Humans, 2024.
     """
-    refuse(settings, "images", "examples")
+    refuse(settings, "images", "examples", "stimuli")
     chosen = MisSettings.chosen(similarity=similarity, **settings)
     folder = None if data is None else Path(data)
     opened = open_images(images, "test", folder) if isinstance(images, str) else images
@@ -119,22 +123,24 @@ def mis(
     compared = _compared(chosen, opened, folder)
     with Means(find_sites(network, chosen.layers), len(opened)) as means:
         _look(network, opened, [means], chosen, progress)
-        return _scored(means, compared, opened, chosen)
+        return _scored(means, compared, opened, chosen)[0]
 
 
 def measure_mis(subject: Subject, settings: MisSettings) -> Tables:
-    """Score every unit; return the tables `units`, `scores`, `layer_mis` and `examples`."""
+    """Score every unit; return the tables `units`, `scores`, `layer_mis`, `examples` and `unit_tasks`."""
     network, images = subject.network, images_of(settings, subject.test, subject.data)
     compared = _compared(settings, images, subject.data)
     with Means(find_sites(network, settings.layers), len(images)) as means:
         examples = _look_for_examples(network, images, means, settings, subject.progress)
-        units = _scored(means, compared, images, settings)
+        units, asked = _scored(means, compared, images, settings)
         as_published = settings.model_copy(update={"ties": "index", "dead": "scored"})
-        published = _scored(means, compared, images, as_published)
+        published, _ = _scored(means, compared, images, as_published)
     units["mis_published"] = published["mis"].where(units["kind"].isin(("conv", "linear")))
     units["class"] = _classes(network, units, subject.test.classes)
     tables = {"units": units, "scores": _scores(units, _chance(compared, images, settings))}
     tables["layer_mis"] = _by_layer(units)
+    if settings.stimuli:
+        tables["unit_tasks"] = task_rows(units[["layer", "unit"]], asked, images.names)
     return tables | ({} if examples is None else {"examples": examples})
 
 
@@ -200,10 +206,12 @@ def _look_for_examples(
         return example_rows(examples, layers, tails.thresholds(), images.names)
 
 
-def _scored(means: Means, compared: _Compared, images: ImageSet, settings: MisSettings) -> pd.DataFrame:
-    """Score all units that were looked at; one row a unit, with the conditions."""
+def _scored(
+    means: Means, compared: _Compared, images: ImageSet, settings: MisSettings
+) -> tuple[pd.DataFrame, MisTasks]:
+    """Score all units that were looked at; one row a unit, with the conditions. Return their tasks beside it."""
     units = pd.concat([_units(site) for site in means.sites], ignore_index=True)
-    scores = mis_scores(
+    asked = mis_tasks(
         means.array,
         **_of(compared.alike, settings),
         ids=images.names,
@@ -211,7 +219,8 @@ def _scored(means: Means, compared: _Compared, images: ImageSet, settings: MisSe
         dead=settings.dead,
         alive=units.pop("has_weights").to_numpy(),
     )
-    return units.join(scores.drop(columns="unit")).assign(**_conditions(compared, images, settings))
+    scores = asked.scores(settings.slope or compared.alike.slope)
+    return units.join(scores.drop(columns="unit")).assign(**_conditions(compared, images, settings)), asked
 
 
 def _units(site: Site) -> pd.DataFrame:
@@ -225,12 +234,11 @@ def _units(site: Site) -> pd.DataFrame:
 
 
 def _of(alike: Likeness, settings: MisSettings) -> dict[str, Any]:
-    """Return what `mis_scores` and `chance_scores` are both told."""
+    """Return what `mis_tasks` and `chance_scores` are both told."""
     return {
         "embeddings": alike.embeddings,
         "similarities": alike.similarities,
         "metric": alike.metric,
-        "slope": settings.slope or alike.slope,
         "tasks": settings.tasks,
         "references": settings.references,
         "difficulty": settings.difficulty,
@@ -259,7 +267,8 @@ def _classes(network: nn.Module, units: pd.DataFrame, classes: tuple[str, ...]) 
 
 
 def _chance(compared: _Compared, images: ImageSet, settings: MisSettings) -> pd.DataFrame:
-    return chance_scores(len(images), **_of(compared.alike, settings), units=CHANCE_UNITS)
+    slope = settings.slope or compared.alike.slope
+    return chance_scores(len(images), **_of(compared.alike, settings), slope=slope, units=CHANCE_UNITS)
 
 
 def _scores(units: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, isfinite
 from typing import Any, Literal, get_args
@@ -89,12 +90,66 @@ def mis_scores(
         units = mis_scores(activations, embeddings)
         units["mis"]                                # (512,) from 0 to 1, .5 by chance
     """
+    _checked_slope(slope)  # before the work
+    asked = mis_tasks(
+        activations, embeddings, similarities, metric, tasks, references, difficulty, ids, seed,
+        ties=ties, dead=dead, alive=alive,
+    )  # fmt: skip
+    return asked.scores(slope)
+
+
+@dataclass(frozen=True)
+class MisTasks:
+    """The tasks of some units, and how clearly the similarity of images answers them.
+
+    Attributes:
+        alive: (units,), as in `mis_scores`.
+        images: (units, N, K + 1, 2) the images of each task, those that activate the unit most and least; the last
+            of the K + 1 are the queries. Of units that are not scored, image 0.
+        margins: (units, N) in units of the similarity; NaN of units that are not scored.
+    """
+
+    alive: NDArray[np.bool_]
+    images: NDArray[np.int64]
+    margins: NDArray[np.float64]
+
+    def scores(self, slope: float | None = None) -> pd.DataFrame:
+        """Return what `mis_scores` does."""
+        steepness = _checked_slope(slope)
+        return pd.DataFrame(
+            {
+                "unit": np.arange(len(self.alive)),
+                "alive": self.alive,
+                "mis": ((1 + np.tanh(steepness / 2 * self.margins)) / 2).mean(
+                    1
+                ),  # the sigmoid, without overflow
+                "hit_rate": ((1 + np.sign(self.margins)) / 2).mean(1),
+                "margin": self.margins.mean(1),
+            }
+        )
+
+
+def mis_tasks(
+    activations: ArrayLike,
+    embeddings: ArrayLike | None = None,
+    similarities: ArrayLike | None = None,
+    metric: Metric = "cosine",
+    tasks: int = 20,
+    references: int = 9,
+    difficulty: str = "easy",
+    ids: Sequence[Any] | None = None,
+    seed: int = 0,
+    *,
+    ties: Ties = "random",
+    dead: Dead = "missing",
+    alive: ArrayLike | None = None,
+) -> MisTasks:
+    """Return the tasks that `mis_scores` scores; arguments and errors are its own."""
     _check_choice("ties", ties, get_args(Ties))
     _check_choice("dead", dead, get_args(Dead))
     values = matrix("activations", activations, "(images, units)")
     images, units = values.shape
     ranks = _task_ranks(images, tasks, references, difficulty, seed)
-    steepness = _checked_slope(slope)
     names = _checked_ids(range(images) if ids is None else ids, images)
     answers = answers_by(images, embeddings, similarities, metric)
     living = _moving(values) & _known_alive(alive, units)
@@ -103,15 +158,7 @@ def mis_scores(
     chosen = choose_images(values, scored, order, ranks)  # (units, N, K + 1, 2)
     found = np.full((units, tasks), np.nan)
     found[scored] = margins(chosen[scored], answers)
-    return pd.DataFrame(
-        {
-            "unit": np.arange(units),
-            "alive": living,
-            "mis": ((1 + np.tanh(steepness / 2 * found)) / 2).mean(1),  # the sigmoid, without overflow
-            "hit_rate": ((1 + np.sign(found)) / 2).mean(1),
-            "margin": found.mean(1),
-        }
-    )
+    return MisTasks(living, chosen, found)
 
 
 def chance_scores(

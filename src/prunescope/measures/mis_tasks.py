@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from prunescope.measures.mis_scores import MisTasks
 
 _BLOCK = 1 << 21  # activations copied at once
 _EVERY = 8  # of so many values, one is looked at to guess where the ends begin
@@ -60,3 +65,29 @@ def _up_to(values: NDArray[Any], sample: NDArray[Any], rank: int) -> NDArray[np.
     """Return the places of the values that do not exceed the one of this rank in the sample."""
     rank = min(rank, len(sample) - 1)
     return np.flatnonzero(values <= np.partition(sample, rank)[rank])
+
+
+def task_rows(units: pd.DataFrame, asked: MisTasks, names: Sequence[str]) -> pd.DataFrame:
+    """Return the table `unit_tasks`: the images of each task of the units that have any, one row a task.
+
+    Args:
+        units: `layer, unit`, as many rows as `asked` has units.
+        asked: the tasks.
+        names: (images,) how the images are called.
+
+    Returns:
+        `layer, unit, task`, `margin` of the similarity, and names of images: `positive_query`, `negative_query` and the
+        references `positive_0`, …, `negative_0`, …; positive are those that activate the unit most.
+    """
+    scored = ~np.isnan(asked.margins[:, 0])
+    images = asked.images[scored]  # (scored, N, K + 1, 2)
+    count, tasks, shown, _ = images.shape
+    rows = units[scored].loc[lambda kept: kept.index.repeat(tasks)].reset_index(drop=True)
+    rows = rows.assign(task=np.tile(np.arange(tasks), count), margin=asked.margins[scored].ravel())
+    codes = images.reshape(count * tasks, shown, 2)
+    kinds = pd.CategoricalDtype(list(names))
+    for side, end in enumerate(("positive", "negative")):
+        for place in (shown - 1, *range(shown - 1)):
+            column = f"{end}_{'query' if place == shown - 1 else place}"
+            rows[column] = pd.Categorical.from_codes(codes[:, place, side], dtype=kinds)
+    return rows

@@ -6,9 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 
 from prunescope.images.augment import centre_crops
@@ -26,19 +24,29 @@ FILE = Path("pictures", "thumbnails.parquet")
 SIDE = 96  # pixels
 QUALITY = 80
 
+TASKS = "unit_tasks"  # the table whose images people are to be shown
+TASK_IMAGES = Path("pictures", "task_images.parquet")
+TASK_QUALITY = 92
 
-def thumbnails(images: ImageSet, names: set[str], preprocess: Preprocess) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and a JPEG of each of the named images: the part of it that the network sees."""
+
+def seen(images: ImageSet, names: set[str], preprocess: Preprocess) -> Iterator[tuple[str, Image.Image]]:
+    """Yield the name of each of the named images, and the part of it that the network sees."""
     pixels = cached(images, preprocess.resize, preprocess.interpolation)
     for index, name in enumerate(images.names):
         if name in names:
             (crop,) = centre_crops([pixels[index]], preprocess.crop)
-            yield name, _jpeg(crop)
+            yield name, Image.fromarray(crop)
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
+def thumbnails(images: ImageSet, names: set[str], preprocess: Preprocess) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and a small JPEG of each of the named images: the part of it that the network sees."""
+    for name, picture in seen(images, names, preprocess):
+        yield name, _jpeg(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), QUALITY)
+
+
+def _jpeg(picture: Image.Image, quality: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(file, "JPEG", quality=QUALITY)
+    picture.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
@@ -58,6 +66,7 @@ def write_pictures(
         return pictures(plan.measured[measure], test, data)
 
     write_thumbnails(folder, shown_images(tables), images_of, plan.preprocess)
+    write_task_images(folder, tables.get(TASKS), images_of, plan.preprocess)
     maps = {
         network: step
         for network, steps in plan.measures.items()
@@ -98,15 +107,44 @@ def write_thumbnails(
         images_of: from a measure to the images that it names.
         preprocess: what the network sees of an image.
     """
-    path = folder / FILE
-    if not shown:
-        path.unlink(missing_ok=True)
-        return
     rows = []
     for measure, names in shown.items():
         if names:
             rows += [(measure, *found) for found in thumbnails(images_of(measure), names, preprocess)]
+    table = pd.DataFrame(rows, columns=["measure", "image", "jpeg"])
+    _write(table if shown else None, folder / FILE)
+
+
+def write_task_images(
+    folder: Path,
+    tasks: pd.DataFrame | None,
+    images_of: Callable[[str], ImageSet],
+    preprocess: Preprocess,
+) -> None:
+    """Write each image of the tasks of units, as the network sees it, into `pictures/task_images.parquet`.
+
+    Args:
+        tasks: the table `unit_tasks`; None if it was not asked for: then files of an earlier run go.
+        images_of: from a measure to the images that it names.
+        preprocess: what the network sees of an image.
+    """
+    if tasks is None:
+        _write(None, folder / TASK_IMAGES)
+        return
+    columns = [column for column in tasks if str(column).startswith(("positive_", "negative_"))]
+    names = {name for column in columns for name in tasks[column].unique()}
+    rows = [
+        (name, _jpeg(picture, TASK_QUALITY)) for name, picture in seen(images_of("mis"), names, preprocess)
+    ]
+    _write(pd.DataFrame(rows, columns=["image", "jpeg"]), folder / TASK_IMAGES)
+
+
+def _write(table: pd.DataFrame | None, path: Path) -> None:
+    """Write a table in the place of the one of an earlier run, or only remove that."""
+    if table is None:
+        path.unlink(missing_ok=True)
+        return
     path.parent.mkdir(exist_ok=True)
     draft = path.with_name(f".{path.name}")
-    pd.DataFrame(rows, columns=["measure", "image", "jpeg"]).to_parquet(draft, index=False)
+    table.to_parquet(draft, index=False)
     draft.replace(path)
