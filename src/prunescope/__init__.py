@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prunescope.analysis.analyse import analyse
     from prunescope.analysis.recommend import recommend
+    from prunescope.analysis.slope_fit import fit_slope
     from prunescope.auditing.audit import audit
     from prunescope.errors import PrunescopeError
     from prunescope.explain.explain import attribute
@@ -55,6 +56,7 @@ _HOMES = {
     "dissection_scores": "measures.dissection_scores",
     "explanations": "measures.explanations",
     "export": "networks.export",
+    "fit_slope": "analysis.slope_fit",
     "forgetting": "measures.forgetting",
     "hold": "pruning.masks",
     "load_tables": "study.tables",
@@ -89,6 +91,7 @@ __all__ = [
     "dissection_scores",
     "explanations",
     "export",
+    "fit_slope",
     "forgetting",
     "hold",
     "load_tables",

@@ -34,6 +34,7 @@ STUDIES: dict[str, Callable[[Path], Path]] = {
 NOT_SYNTHETIC = {  # made by the tests of published studies, or above from tables of their own
     "saw-tooth", "top1-by-epoch", "sensitivity-by-layer",
     "votes", "votes-by-class", "identification", "agreement", "published-and-corrected",
+    "right-answers", "right-by-layer", "confidence", "people-and-mis", "slope-of-people",
 }  # fmt: skip
 
 

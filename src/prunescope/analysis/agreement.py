@@ -13,7 +13,7 @@ from prunescope.analysis.crossed import NO_INTERVAL, Counts, Crossed, Floats, ja
 from prunescope.analysis.results import Results
 from prunescope.analysis.votes import BUSIEST, answers_of, chosen_of
 
-OVER = {"answer": "answers as shown", "winner": "the network chosen"}
+OVER = {"answer": "answers as shown", "winner": "the network chosen", "image": "the image chosen"}
 NEITHER = "neither"
 
 
@@ -22,7 +22,7 @@ class Agreement:
     """How far people agree on one stimulus.
 
     Attributes:
-        over: "answer", the side chosen; or "winner", the network on it.
+        over: "answer", the side chosen; "winner", the network on it; or "image", of two the one on it.
         busiest: whether the participants who gave most answers are among them.
         alpha: Krippendorff's α with its interval.
         items: how many things were judged by two people or more.
@@ -45,7 +45,7 @@ def agreements(results: Results) -> list[Agreement]:
         busiest = rows["participant"].value_counts().index[:BUSIEST]
         rest = rows[~rows["participant"].isin(busiest)]
         for own, whole in ((rows, True), (rest, False))[: 2 if len(rest) else 1]:
-            for over in OVER if rows["left"].notna().any() else ("answer",):
+            for over in _over(str(experiment), rows):
                 alpha, items = agreement_of(own["participant"], own["item"], _said(own, over))
                 people = int(own["participant"].nunique())
                 found.append(Agreement(str(experiment), str(stimulus), over, whole, alpha, items, people))
@@ -143,7 +143,16 @@ def _variance_of_answers(counts: Floats) -> float:
     return jackknife(np.array(values), _alpha(whole), np.array(weights))
 
 
+def _over(experiment: str, rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return what there can be agreement on; of MIS tasks not on sides, which are dealt anew to each participant."""
+    if experiment == "mis":
+        return ("image",)
+    return ("answer", "winner") if rows["left"].notna().any() else ("answer",)
+
+
 def _said(rows: pd.DataFrame, over: str) -> pd.Series[str]:
     if over == "answer":
         return rows["answer"].astype(str)
+    if over == "image":
+        return rows["correct"].astype(str)  # which of the two it is
     return chosen_of(rows).replace("", NEITHER).astype(str)

@@ -42,6 +42,7 @@ def crossed(
     *,
     null: float = 0.0,
     least: float = 0.0,
+    most: float = 1.0,
 ) -> Crossed:
     """Estimate something from answers, with an interval that holds for other participants and for other items.
 
@@ -56,7 +57,8 @@ def crossed(
         items: (answers,), what was asked about, numbered from 0.
         statistic: from sums, (sums, columns), to estimates, (sums,).
         null: the value that the test is about.
-        least: what the estimate cannot be below; it cannot be above 1.
+        least: what the estimate cannot be below.
+        most: what it cannot be above.
 
     *Source:* Cameron, Gelbach & Miller, Robust inference with multiway clustering, 2011: the two less their
     intersection. MacKinnon, Nielsen & Webb, Fast and reliable jackknife and bootstrap methods for cluster-robust
@@ -73,7 +75,7 @@ def crossed(
         jackknife(statistic(total - _sums(answers, groups)), estimate)
         for groups in (participants, items, _both(participants, items))
     ]
-    return two_way(estimate, participants, items, *ways, null=null, least=least)
+    return two_way(estimate, participants, items, *ways, null=null, least=least, most=most)
 
 
 def two_way(
@@ -86,6 +88,7 @@ def two_way(
     *,
     null: float = 0.0,
     least: float = -math.inf,
+    most: float = 1.0,
 ) -> Crossed:
     """Return an interval from the variances of an estimate over participants, over items and over single answers.
 
@@ -94,7 +97,7 @@ def two_way(
         items: (answers,), what was asked about, likewise.
 
     The variance is at least that over items: by chance, answers can seem to hold more of it than participants do. The
-    interval ends where the estimate does, at 1 and at `least`.
+    interval ends where the estimate does, at `least` and at `most`.
     """
     from scipy import stats
 
@@ -105,7 +108,7 @@ def two_way(
     error = math.sqrt(variance)
     half = float(stats.t.ppf(0.975, freedom)) * error
     p = 2 * float(stats.t.sf(abs(estimate - null) / error, freedom))
-    return Crossed(estimate, max(estimate - half, least), min(estimate + half, 1.0), error, freedom, p)
+    return Crossed(estimate, max(estimate - half, least), min(estimate + half, most), error, freedom, p)
 
 
 def jackknife(left_out: Floats, estimate: float, times: Counts | None = None) -> float:

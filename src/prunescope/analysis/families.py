@@ -12,7 +12,7 @@ from prunescope.analysis.comparable import dense_steps
 from prunescope.analysis.results import Results
 
 OF_NETWORKS = {"networks": ("network", "parent", "before"), "votes": ("network", "left", "right", "chosen")}
-OF_RUNS = {"steps": ("label",), "votes": ("participant", "item")}
+OF_RUNS = {"steps": ("label",), "votes": ("participant", "item"), "participants": ("participant",)}
 
 
 @dataclass(frozen=True)

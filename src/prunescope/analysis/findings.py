@@ -16,6 +16,8 @@ from prunescope.analysis.compositions import compositions
 from prunescope.analysis.correlations import correlations
 from prunescope.analysis.dead_units import dead_units
 from prunescope.analysis.finding import COLUMNS, Finding, Margins, Verdict
+from prunescope.analysis.people_findings import people
+from prunescope.analysis.people_mis_findings import people_against_mis
 from prunescope.analysis.published.corrected import as_published
 from prunescope.analysis.results import Results
 from prunescope.analysis.trends import trends
@@ -25,6 +27,7 @@ from prunescope.errors import PrunescopeError, did_you_mean
 __all__ = ["COLUMNS", "FINDERS", "Finder", "Finding", "Margins", "Verdict", "find", "table_of_findings"]
 
 Finder = Callable[[Results, Margins], Iterable[Finding]]
+OF_PEOPLE: tuple[Finder, ...] = (votes, people, people_against_mis, agreement)
 FINDERS: tuple[Finder, ...] = (
     against_dense,
     trends,
@@ -33,9 +36,9 @@ FINDERS: tuple[Finder, ...] = (
     correlations,
     class_correlations,
     as_published,
-    votes,
-    agreement,
+    *OF_PEOPLE,
 )
+SURVEY = "survey"  # the key of a study that holds nothing but answers, and of networks what was asked about
 
 
 def find(results: Results, margins: Margins | None = None) -> list[Finding]:
@@ -49,7 +52,14 @@ def find(results: Results, margins: Margins | None = None) -> list[Finding]:
     """
     own = results.own  # conclusions are not about published studies that are drawn along
     _refuse_unknown_methods(own, margins or {})
-    return [finding for finder in FINDERS for finding in finder(own, margins or {})]
+    finders = OF_PEOPLE if is_survey(own) else FINDERS
+    return [finding for finder in finders for finding in finder(own, margins or {})]
+
+
+def is_survey(results: Results) -> bool:
+    """Whether these are surveys alone: of units they hold a sample, which says little of the networks."""
+    runs = results.study.get("runs") or {}
+    return SURVEY in results.study or (bool(runs) and all(SURVEY in run for run in runs.values()))
 
 
 def _refuse_unknown_methods(results: Results, margins: Margins) -> None:

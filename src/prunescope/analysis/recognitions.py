@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from prunescope.analysis.crossed import NO_INTERVAL, Crossed, crossed, difference_of_shares, share
+from prunescope.analysis.crossed import NO_INTERVAL, Crossed
 from prunescope.analysis.results import Results
-from prunescope.analysis.votes import answers_of, items_of, place_of, totals_of
+from prunescope.analysis.right_answers import MIS, change_of_right, judged, networks_of, share_of_right
+from prunescope.analysis.votes import totals_of
 
 
 @dataclass(frozen=True)
@@ -42,42 +39,20 @@ class Recognition:
 
 def recognitions(results: Results) -> list[Recognition]:
     """Return how well people named what each network shows; from totals where there are no answers."""
-    votes = answers_of(results)
-    named = votes[votes["correct"].notna() & votes["network"].notna()]
     found: list[Recognition] = []
-    for experiment, rows in named.groupby("experiment", observed=True, sort=False):
-        own = sorted(rows["network"].unique(), key=lambda network: place_of(network, results))
-        found += [_recognition(str(experiment), str(network), str(own[0]), rows) for network in own]
+    for experiment, rows, _ in judged(results):
+        if experiment == MIS:
+            continue
+        people = int(rows["participant"].nunique())
+        for network, least in networks_of(rows, results):
+            own, other = rows[rows["network"] == network], "" if network == least else least
+            unsure = int((own["answer"] == "don't know").sum())
+            counts = (int(own["correct"].sum()), unsure, len(own))
+            change = change_of_right(rows, network, other) if other else NO_INTERVAL
+            found.append(Recognition(experiment, network, counts, share_of_right(own), other, change, people))
     if found:
         return found
     for row in totals_of(results, "identification"):
         counts = (row["correct"], row["dont_know"], row["n"])
         found.append(Recognition("identification", row["network"], counts, NO_INTERVAL))
     return found
-
-
-def _recognition(experiment: str, network: str, least: str, rows: pd.DataFrame) -> Recognition:
-    own = (rows["network"] == network).to_numpy()
-    was = (rows["network"] == least).to_numpy()
-    right = rows["correct"].astype(bool).to_numpy()
-    participants, people = pd.factorize(rows["participant"])
-    items, _ = pd.factorize(items_of(rows))
-    columns = np.stack([own & right, own, was & right, was], 1).astype(np.float64)
-    counts = (int((own & right).sum()), int((own & (rows["answer"] == "don't know")).sum()), int(own.sum()))
-    absolute = crossed(columns[own, :2], _renumber(participants[own]), _renumber(items[own]), share)
-    other, change = "", NO_INTERVAL
-    if network != least:
-        other = least
-        both = own | was
-        change = crossed(
-            columns[both],
-            _renumber(participants[both]),
-            _renumber(items[both]),
-            difference_of_shares,
-            least=-1.0,
-        )
-    return Recognition(experiment, network, counts, absolute, other, change, len(people))
-
-
-def _renumber(groups: Any) -> Any:
-    return np.unique(groups, return_inverse=True)[1]

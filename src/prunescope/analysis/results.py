@@ -31,7 +31,7 @@ TABLES_AS_THEY_ARE = (
     "classes", "steps", "units", "detectors", "examples", "thumbnails", "speed", "sensitivity",
     "scores", "explanations", "explanation_curves", "explanation_pictures",
     "forgetting", "forgetting_classes", "forgetting_images", "forgetting_groups", "forgetting_attributes", "images",
-    "curves", "votes",
+    "curves", "votes", "participants",
 )  # fmt: skip
 
 
@@ -102,7 +102,8 @@ class Results:
         forgetting_attributes: one row per series, target, stage and attribute.
         images: one row per network and image, of the most forgotten images alone.
         curves: one row per network and epoch of its training.
-        votes: one row per answer that a person gave.
+        votes: one row per answer that a person gave, of those whose answers count.
+        participants: one row per person who was asked, those whose answers do not count among them.
         files: the names of all files of tables.
         answers_of: reads what networks, given by name, called every image: `network, image, label, prediction`.
     """
@@ -130,6 +131,7 @@ class Results:
     images: pd.DataFrame
     curves: pd.DataFrame
     votes: pd.DataFrame
+    participants: pd.DataFrame
     files: list[str]
     answers_of: Answers = no_answers
 

@@ -43,6 +43,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "images": ("network", "image", "label", "prediction"),
     "curves": ("network", "epoch", "validate_top1"),
     "votes": ("experiment", "stimulus", "participant", "item", "answer"),
+    "participants": ("participant", "excluded"),
 }  # fmt: skip
 NEEDED_OF_AUDITS: dict[str, tuple[str, ...]] = {  # tables that only audits have
     "answers": (
@@ -57,6 +58,10 @@ CONDITIONS = ("similarity", "slope", "images", "image_set", "tasks", "references
 CONCEPT_COLUMNS = ("concept", "category", "iou", "detector")
 EXPLANATION_NUMBERS = (
     "spearman", "ssim", "iou", "deletion", "insertion", "pointing", "inside", "gini", "entropy",
+)  # fmt: skip
+MEASURED_OF_PEOPLE = (
+    "answers", "catch_right", "catch_trials", "total_s", "instructions_s", "rarer", "practice_rounds", "blurs",
+    "fullscreen_exits", "median_rt_ms",
 )  # fmt: skip
 NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or measured, or has an interval
     "networks": (
@@ -81,7 +86,13 @@ NOT_ALWAYS: dict[str, tuple[str, ...]] = {  # only where something was pruned or
     "explanations": ("layer", *EXPLANATION_NUMBERS, "proxy_correct"),
     "explanation_curves": ("low", "high"),
     "curves": ("loss", "lr"),
-    "votes": ("image", "class", "left", "right", "network", "chosen", "correct"),
+    "votes": (
+        "image", "class", "left", "right", "network", "chosen", "correct", "layer", "unit", "unit_task", "task",
+        "margin", "position", "flipped", "confidence", "rt_ms", "simulated",
+    ),
+    "participants": (
+        "experiment", "simulated", "finished", "left", "why", *MEASURED_OF_PEOPLE,
+    ),
     "answers": ("pruned_of_dense",),
     "patterns": ("share", "zero_filters", "zero_connections", "zero_kernels", "n_m", "distinct"),
     "relations": ("pruned_layer", "same", "rounded", "reordered", "kept", "correlation"),
@@ -105,6 +116,11 @@ TYPES = (
     | {"outline": "str"}
 )
 TYPES_OF = {  # where a table means something else by a name than the others do
+    "votes": dict.fromkeys(("unit", "unit_task"), "Int64")
+    | dict.fromkeys(("margin", "position", "rt_ms"), "float64")
+    | dict.fromkeys(("flipped", "simulated"), "boolean"),
+    "participants": dict.fromkeys(("simulated", "finished", "left", "excluded"), "boolean")
+    | dict.fromkeys(MEASURED_OF_PEOPLE, "float64"),
     "explanations": dict.fromkeys(("label", "target", "prediction"), "int64"),
     "forgetting_images": {"label": "int64"},
     "images": dict.fromkeys(("label", "prediction"), "int64"),
@@ -136,7 +152,7 @@ MAY_BE_ABSENT = (
     "scores", "layers", "classes", "units", "detectors", "examples", "thumbnails", "speed", "sensitivity",
     "explanations", "explanation_curves", "explanation_pictures",
     "forgetting", "forgetting_classes", "forgetting_images", "forgetting_groups", "forgetting_attributes", "images",
-    "curves", "votes",
+    "curves", "votes", "participants",
 )  # fmt: skip
 ABSENT_FROM_AUDITS = ("steps", "patterns", "relations")
 PICTURES = {"thumbnails": "thumbnails", "explanation_pictures": "explanations"}  # tables with files of images

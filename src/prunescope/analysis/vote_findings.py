@@ -17,6 +17,7 @@ from prunescope.analysis.votes import (
     Preference,
     holm_of,
     name_of,
+    people_noun,
     preferences,
     preferences_by_class,
     without_busiest,
@@ -58,7 +59,7 @@ def agreement(results: Results, margins: Margins) -> Iterator[Finding]:
     corrected = holm_of(each.alpha.p for each in found)
     among = sum(math.isfinite(p) for p in corrected)
     for each, p_holm in zip(found, corrected, strict=True):
-        yield _agreement(each, p_holm, among)
+        yield _agreement(each, p_holm, among, people_noun(results))
 
 
 def _preference(
@@ -66,9 +67,9 @@ def _preference(
 ) -> Finding:
     one, other = name_of(pair.one, results), name_of(pair.other, results)
     verdict = verdict_of(p_holm)
-    said = _said(pair, one, other)
+    said = _said(pair, one, other, people_noun(results))
     if question == "votes without the busiest":
-        said = f"Without the {BUSIEST} participants who gave most answers: {said}"
+        said = f"Without the {BUSIEST} {people_noun(results)}s who gave most answers: {said}"
     said = said[0].upper() + said[1:]
     known = math.isfinite(pair.crossed.p)
     return Finding(
@@ -92,7 +93,7 @@ def _preference(
     )
 
 
-def _said(pair: Preference, one: str, other: str) -> str:
+def _said(pair: Preference, one: str, other: str, person: str) -> str:
     every = sum(pair.counts)
     if not pair.decided:
         return f"with {pair.shown} shown, none of {plural(every, 'answer')} prefers {one} or {other} to the other"
@@ -102,7 +103,7 @@ def _said(pair: Preference, one: str, other: str) -> str:
     )
     if not pair.participants:
         return f"{text}); {ONLY_TOTALS}"
-    people = f"{plural(pair.participants, 'participant')} and {plural(pair.items, 'item')}"
+    people = f"{plural(pair.participants, person)} and {plural(pair.items, 'item')}"
     if math.isnan(pair.crossed.low):
         return f"{text}; {people}: too few, or too alike, for an interval)"
     return f"{text}; {_interval(pair.crossed)} over {people})"
@@ -146,8 +147,10 @@ def _recognitions(found: Sequence[Recognition], results: Results) -> Iterator[Fi
     for each, p_holm in zip(found, corrected, strict=True):
         about, known = name_of(each.network, results), math.isfinite(each.change.p)
         _, unsure, every = each.counts
+        person = people_noun(results)
+        whose = f"of {plural(each.participants, person)} " if person != "participant" else ""
         text = (
-            f"Of {every:,} answers on what {about} shows, {_percent(each.share)} name the right class and "
+            f"Of {every:,} answers {whose}on what {about} shows, {_percent(each.share)} name the right class and "
             f"{_percent(unsure / every if every else math.nan)} are “don't know”"
         )
         if not each.participants:
@@ -182,7 +185,7 @@ def _recognitions(found: Sequence[Recognition], results: Results) -> Iterator[Fi
         )
 
 
-def _agreement(found: Agreement, p_holm: float, among: int) -> Finding:
+def _agreement(found: Agreement, p_holm: float, among: int, person: str) -> Finding:
     whose = "all" if found.busiest else f"without the {BUSIEST} who gave most answers"
     alpha, verdict = found.alpha, verdict_of(p_holm)
     if math.isnan(alpha.estimate):
@@ -210,7 +213,7 @@ def _agreement(found: Agreement, p_holm: float, among: int) -> Finding:
         verdict=verdict,
         sentence=(
             f"With {name(found.stimulus)} shown, the agreement (Krippendorff's α) of "
-            f"{plural(found.participants, 'participant')} ({whose}) on {OVER[found.over]}, about "
+            f"{plural(found.participants, person)} ({whose}) on {OVER[found.over]}, about "
             f"{plural(found.items, 'item')}, {text}."
         ),
         figure="agreement",

@@ -137,6 +137,12 @@ def name_of(network: str, results: Results) -> str:
     return asked if len(results.series) == 1 else f"{name(row['series'])} at {asked}"
 
 
+def people_noun(results: Results) -> str:
+    """Return what a participant is called: a simulated one if any answer is of one."""
+    simulated = results.votes["simulated"].fillna(False).any()
+    return "simulated participant" if simulated else "participant"
+
+
 def holm_of(p: Iterable[float]) -> list[float]:
     """Return p-values corrected for their number, NaN where there is none."""
     return [float(each) for each in holm(np.array(list(p), dtype=np.float64))]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prunescope.cli.options import Margin, Published, Runs
 from prunescope.errors import PrunescopeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from prunescope.analysis.finding import Finding
 
 
 def analyse(
@@ -39,10 +45,18 @@ def analyse(
         )
     findings = conclude(runs, margins, published or [])
     console = Console(highlight=False)
-    for question in dict.fromkeys(finding.question for finding in findings):
-        console.print(f"\n{question[0].upper()}{question[1:]}", style="bold", markup=False)
-        for finding in (each for each in findings if each.question == question):
-            console.print(f"  {finding.sentence}", markup=False, soft_wrap=True)
+    print_findings(console, findings)
     if not findings:
         console.print("Nothing can be concluded: no network was pruned, or nothing was measured of any.")
     typer.echo(f"findings: {write_findings(findings, out or runs[0])}")
+
+
+def print_findings(console: Console, findings: Sequence[Finding], most: int | None = None) -> None:
+    """Print what was concluded, question by question; of each at most so many."""
+    for question in dict.fromkeys(finding.question for finding in findings):
+        own = [finding for finding in findings if finding.question == question]
+        console.print(f"\n{question[0].upper()}{question[1:]}", style="bold", markup=False)
+        for finding in own[:most]:
+            console.print(f"  {finding.sentence}", markup=False, soft_wrap=True)
+        if most is not None and len(own) > most:
+            console.print(f"  … and {len(own) - most:,} more in findings.csv")

@@ -52,6 +52,7 @@ _DISSECTION = "pruned networks that were dissected (measure dissection)"
 _EXPLAINED = "networks whose decisions were explained (measure explanations)"
 _FORGOT = "networks compared with the dense one image by image (measure forgetting)"
 _VOTES = "answers of people (a published study, or a survey)"
+_TASKS = "answers of people to tasks of MIS (a survey)"
 _TIMED = "networks that were timed and whose accuracy was measured (measures speed, accuracy)"
 
 FIGURES: dict[str, Named] = {
@@ -128,6 +129,11 @@ FIGURES: dict[str, Named] = {
     "forgetting-groups": Named(
         "errors by group of images", "a comparison by attributes of images (measure forgetting)", forgetting
     ),
+    "right-answers": Named("how often people are right about units of each network", _TASKS, votes),
+    "right-by-layer": Named("the same by the layer of the unit", _TASKS, votes),
+    "confidence": Named("how often people are right by how sure they are", _TASKS, votes),
+    "people-and-mis": Named("people against MIS, unit by unit, with the noise ceiling", _TASKS, votes),
+    "slope-of-people": Named("people’s answers by the margin of the task, and slopes of MIS", _TASKS, votes),
     "votes": Named("which network’s explanations people prefer", _VOTES, votes),
     "votes-by-class": Named("the same by the class of the image", _VOTES, votes),
     "identification": Named("how often people name the class of a map", _VOTES, votes),

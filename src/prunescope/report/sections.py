@@ -11,7 +11,7 @@ from functools import partial
 
 import pandas as pd
 
-from prunescope.analysis.findings import Margins, find
+from prunescope.analysis.findings import Margins, find, is_survey
 from prunescope.analysis.results import METRICS, Network, Results, records, targets_of
 from prunescope.report import figures, heat_maps
 from prunescope.report.blocks import Cell, Link, Plot, Section, number_cell, table_of
@@ -230,6 +230,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     published,
 )
 RECORD = (method, networks, steps, reproduce)  # how it came about
+OF_SURVEYS = (votes, *RECORD)  # a sample of units says little of the networks
 ALONG = (accuracy, weights_left, units, method)  # which show published studies that are drawn along
 
 
@@ -251,7 +252,8 @@ def study_sections(results: Results, margins: Margins | None = None) -> list[Sec
 def make_sections(sections: Iterable[Callable[[Results], Section | None]], results: Results) -> list[Section]:
     """Make those sections that there is something for."""
     own = results.own
-    made = (make(results if make in ALONG else own) for make in sections)
+    asked = [make for make in sections if make in OF_SURVEYS or not is_survey(own)]
+    made = (make(results if make in ALONG else own) for make in asked)
     return [section for section in made if section is not None]
 
 

@@ -104,7 +104,8 @@ def draw_agreement(found: Sequence[Agreement]) -> Figure:
     figure = Figure(figsize=(page_width() * 0.7, 1.1 + ROW * len(stimuli)), layout="constrained")
     ax = figure.subplots()
     ax.axvline(0, color=INK, linewidth=0.8)
-    for place, (over, words) in enumerate(OVER.items()):
+    named = {over: words for over, words in OVER.items() if any(each.over == over for each in found)}
+    for place, (over, words) in enumerate(named.items()):
         for each in (each for each in found if each.over == over and each.busiest):
             y = stimuli.index(each.stimulus) + 0.24 * place - 0.12
             ends = (each.alpha.low, each.alpha.high)
@@ -112,7 +113,7 @@ def draw_agreement(found: Sequence[Agreement]) -> Figure:
     ax.set_xlabel("Krippendorff's α: 0 is chance, 1 is perfect agreement")
     _name_rows(ax, [shorten(name, LONGEST) for name in stimuli])
     handles: list[tuple[str, Artist]] = [
-        (words, Line2D([], [], color=COLOURS[i], marker=MARKERS[i])) for i, words in enumerate(OVER.values())
+        (words, Line2D([], [], color=COLOURS[i], marker=MARKERS[i])) for i, words in enumerate(named.values())
     ]
     figures.legend_below(figure, handles)
     return figure

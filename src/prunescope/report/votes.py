@@ -19,7 +19,7 @@ from prunescope.analysis.votes import (
     preferences_by_class,
     without_busiest,
 )
-from prunescope.report import vote_figures
+from prunescope.report import people, vote_figures
 from prunescope.report.blocks import Cell, Plot, Section, Table, number_cell, table_of
 from prunescope.report.formats import NO_VALUE, count, decimal, interval, p_value, percent, whole
 
@@ -30,12 +30,14 @@ WHAT_IT_IS = (
     "intervals resample participants and items; the test of published studies, χ² as if every answer were another "
     "person's, is beside it and claims more than the answers hold.",
 )
+AGREED_ON = "the side that they chose, and on the network that was on it."
 
 
 def votes(results: Results) -> Section | None:
     """Show the answers of people, or their totals where only these are known."""
     pairs, named = preferences(results), recognitions(results)
-    if not pairs and not named:
+    plots, numbers = people.parts_of(results)
+    if not (pairs or named or plots or numbers):
         return None
     by_class = preferences_by_class(results)
     agreed = [each for each in agreements(results) if math.isfinite(each.alpha.estimate)]
@@ -45,11 +47,16 @@ def votes(results: Results) -> Section | None:
     return Section(
         "votes",
         "What people say",
-        text=WHAT_IT_IS if pairs else (),
-        warnings=_only_totals(results),
-        plots=_plots(results, pairs, by_class, named, agreed),
-        tables=tables,
+        text=[*_tasks(plots), *(WHAT_IT_IS if pairs else ())],
+        warnings=[*people.warnings_of(results), *_only_totals(results)],
+        plots=[*plots, *_plots(results, pairs, by_class, named, agreed)],
+        tables=[*tables, *numbers],
     )
+
+
+def _tasks(plots: Sequence[Plot]) -> list[str]:
+    """Say what the tasks of MIS are, if people were asked them."""
+    return [people.WHAT_TASKS_ARE] if any(plot.name == "right-answers" for plot in plots) else []
 
 
 def _only_totals(results: Results) -> list[str]:
@@ -90,8 +97,8 @@ def _plots(
         )
     if agreed:
         caption = (
-            "How far people agree about the same item, with 95 % intervals over participants and items: on the side "
-            "that they chose, and on the network that was on it."
+            "How far people agree about the same item, with 95 % intervals over participants and items: on "
+            f"{AGREED_ON if pairs else 'the answer that they gave, or which of two images they chose.'}"
         )
         alt = "Krippendorff's α of each stimulus. The numbers are in the table of this section."
         plots.append(Plot("agreement", partial(vote_figures.draw_agreement, agreed), caption, alt))
