@@ -23,7 +23,7 @@ from table import HEADINGS, Row, markdown
 
 BENCHMARKS = (
     "mask", "selection", "scores", "allocation", "compaction", "images", "waiting", "probe", "mis", "dissection",
-    "explanations", "store", "study", "rewinding", "report", "startup",
+    "explanations", "store", "study", "rewinding", "report", "survey", "startup",
 )  # fmt: skip
 
 

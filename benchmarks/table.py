@@ -17,6 +17,7 @@ class Row:
         against: what `ratio` compares with.
         ratio: this divided by that.
         most: the target for `value`, in its unit.
+        least: the same, where more is better.
         most_ratio: the target for `ratio`.
         least_ratio: the target for `ratio` where more is better; it then says how many times as fast this is.
     """
@@ -29,11 +30,14 @@ class Row:
     most: float | None = None
     most_ratio: float | None = None
     least_ratio: float | None = None
+    least: float | None = None
 
     @property
     def target(self) -> str:
         if self.most is not None:
             return f"≤ {self.most:g} {self.unit}"
+        if self.least is not None:
+            return f"≥ {self.least:g} {self.unit}"
         if self.least_ratio is not None:
             return f"≥ {self.least_ratio:g} ×"
         return f"≤ {self.most_ratio:.3g} ×" if self.most_ratio is not None else ""
@@ -43,6 +47,8 @@ class Row:
         """Whether the target holds; None without one."""
         if self.most is not None:
             return self.value <= self.most
+        if self.least is not None:
+            return self.value >= self.least
         if self.ratio is None:
             return None
         if self.least_ratio is not None:

@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from prunescope.errors import PrunescopeError, did_you_mean
 from prunescope.study.document import read_document, validate
 
 Kind = Literal["mis", "pairwise", "identification"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+ANSWERS: dict[
+    str | None, tuple[set[str], set[str]]
+] = {  # those that there must be, and those that there may be
+    "mis": ({"top", "bottom"}, {"top", "bottom"}),
+    "pairwise": ({"left", "right"}, {"left", "equal", "right"}),
+    "identification": (set(), set()),  # the classes of the run
+}
 FILE = "design.yaml"
 
 
@@ -41,14 +48,14 @@ class Pool(Settings):
     networks: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="Globs of the networks that are asked about; null: the final ones of a run.",
+        description="Globs of the networks that are asked about; null: the dense and the final ones of a run.",
     )
     layers: tuple[str, ...] | None = Field(
         None,
         min_length=1,
         description="Globs of the layers whose units are asked about (mis); null: convolutions.",
     )
-    units: int = Field(84, ge=1, description="Units of a network, over all layers alike (mis).")
+    units: int = Field(84, ge=1, description="Live units of a network, of all layers alike (mis).")
     tasks_per_unit: int = Field(1, ge=1, description="Of the tasks of a unit, so many are asked (mis).")
     pairs: tuple[tuple[str, str], ...] | None = Field(
         None,
@@ -58,10 +65,14 @@ class Pool(Settings):
     stimuli: tuple[Literal["heat", "map"], ...] = Field(
         ("heat",),
         min_length=1,
-        description="Heat maps, explanation maps, or both (pairwise, identification).",
+        description="Heat maps, explanation maps, or both (pairwise).",
     )
     method: str | None = Field(None, description="Of attribution; null: the only one that the run has.")
     images_per_class: int = Field(5, ge=1, description="Images of a class (pairwise, identification).")
+    rightly_named: bool = Field(
+        True,
+        description="Only images that every network asked about names rightly (pairwise, identification).",
+    )
 
 
 class Timing(Settings):
@@ -70,6 +81,12 @@ class Timing(Settings):
     lock_ms: int = Field(500, ge=0, le=60_000, description="For so long, a new task takes no answer.")
     feedback_ms: int = Field(
         1200, ge=0, le=60_000, description="For so long at least, practice says what was right."
+    )
+    task_s: float = Field(
+        10,
+        gt=0,
+        le=600,
+        description="What a task takes on average, for {minutes} in texts; nothing is enforced.",
     )
     leave_after_s: float = Field(
         1800,
@@ -183,12 +200,29 @@ class Design(Settings):
     prompt: str = Field(min_length=1, description="The question above each task.")
     words: dict[str, str] = Field(description="All other words of the page, by key.")
 
-    @field_validator("questions")
+    @field_validator("answers")
     @classmethod
-    def _distinct(cls, questions: tuple[Question, ...]) -> tuple[Question, ...]:
-        if len({question.id for question in questions}) < len(questions):
-            raise ValueError("ids must differ")
-        return questions
+    def _of_the_kind(
+        cls, answers: tuple[Answer, ...] | None, info: ValidationInfo
+    ) -> tuple[Answer, ...] | None:
+        kind = info.data.get("kind")  # absent if it is itself wrong
+        given = {answer.value for answer in answers or ()}
+        least, most = ANSWERS.get(kind, (set(), set()))
+        if least and not least <= given <= most:
+            here = ", ".join(sorted(given)) or "none"
+            raise ValueError(f"those of {kind} are {', '.join(sorted(most))}, and here are {here}")
+        if len(given) < len(answers or ()):
+            raise ValueError("two have the same value")
+        return answers
+
+    @field_validator("pool")
+    @classmethod
+    def _shows_no_photograph(cls, pool: Pool, info: ValidationInfo) -> Pool:
+        if info.data.get("kind") == "identification" and "heat" in pool.stimuli:
+            raise ValueError("a heat map shows the whole photograph: identification takes stimuli: [map]")
+        if len(set(pool.stimuli)) < len(pool.stimuli):
+            raise ValueError("one of the stimuli is named twice")
+        return pool
 
 
 def read_design(path: Path | str) -> Design:
@@ -202,10 +236,22 @@ def read_design(path: Path | str) -> Design:
     document = read_document(Path(path))
     kind = document.data.get("kind")
     if kind not in KINDS:
+        near = did_you_mean(str(kind), KINDS)
         raise PrunescopeError(
-            f"{path}: kind is {kind!r}{did_you_mean(str(kind), KINDS)}: expected {', '.join(KINDS)}"
+            f"{document.where(('kind',))}: kind is {kind!r}{near}: expected {', '.join(KINDS)}"
         )
     return validate(replace(document, data=_over(packaged(kind), document.data)), Design)
+
+
+def packaged_text(kind: str) -> str:
+    """Return the packaged design of a kind as its file has it, with comments: to start one's own from.
+
+    Raises:
+        PrunescopeError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise PrunescopeError(f"no design {kind!r}{did_you_mean(kind, KINDS)}: there are {', '.join(KINDS)}")
+    return _text(f"{kind}.yaml")
 
 
 def packaged(kind: str) -> dict[str, Any]:
@@ -226,6 +272,9 @@ def _nested(mapping: Mapping[str, Any], key: str) -> bool:
 
 
 def _yaml(name: str) -> dict[str, Any]:
-    text = files("prunescope.survey").joinpath("designs", name).read_text(encoding="utf-8")
-    read: dict[str, Any] = yaml.safe_load(text)
+    read: dict[str, Any] = yaml.safe_load(_text(name))
     return read
+
+
+def _text(name: str) -> str:
+    return files("prunescope.survey").joinpath("designs", name).read_text(encoding="utf-8")

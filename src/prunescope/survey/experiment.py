@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from prunescope.survey.design import Design, read_design
 Role = Literal["main", "catch", "practice"]
 ROLES: tuple[Role, ...] = get_args(Role)
 RECORD, TASKS, LISTS, PICTURES, RUN = "experiment.json", "tasks.parquet", "lists.parquet", "pictures", "run"
+PREVIEW = "preview/index.html"
 VERSION = 1
 
 TASK_COLUMNS = {  # of tasks.parquet; all that do not apply are null
@@ -105,6 +107,8 @@ def write_experiment(
     lists: pd.DataFrame,
     pictures: Mapping[str, bytes],
     record: Mapping[str, Any],
+    run: Mapping[str, bytes] | None = None,
+    preview: str | None = None,
 ) -> Experiment:
     """Write an experiment; the folder appears when it is whole.
 
@@ -115,25 +119,29 @@ def write_experiment(
         lists: `list`, `task`.
         pictures: from their names, as `picture_name` gives them, to the files.
         record: what `experiment.json` says beside version and files: `name`, `title`, `kind`, `run`, `classes`, …
+        run: what the analysis needs of the run, from the path of a file in `run/` to its bytes; also frozen.
+        preview: the page that shows the tasks to researchers.
 
     Raises:
         PrunescopeError: something is there already, or it cannot be written.
     """
+    folder = folder.absolute()
     draft = folder.with_name(f".{folder.name}.draft")
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise PrunescopeError(f"{folder} is there already: give another folder with --out, or remove it")
+        refuse_existing(folder)
         shutil.rmtree(draft, ignore_errors=True)  # of a build that was killed
         (draft / PICTURES).mkdir(parents=True)
         for name, content in pictures.items():
             (draft / PICTURES / name).write_bytes(content)
         (draft / DESIGN).write_text(
-            yaml.safe_dump(design.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+            yaml.dump(design.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True),
             encoding="utf-8",
         )
         tasks.astype(TASK_COLUMNS)[list(TASK_COLUMNS)].to_parquet(draft / TASKS, index=False)
         lists[["list", "task"]].to_parquet(draft / LISTS, index=False)
-        digests = {name: digest_of_file(draft / name) for name in (DESIGN, TASKS, LISTS)}
+        frozen = {f"{RUN}/{name}": content for name, content in (run or {}).items()}
+        _write_all(draft, frozen | ({} if preview is None else {PREVIEW: preview.encode("utf-8")}))
+        digests = {name: digest_of_file(draft / name) for name in (DESIGN, TASKS, LISTS, *frozen)}
         text = json.dumps({**record, "version": VERSION, "files": digests}, indent=2, ensure_ascii=False)
         (draft / RECORD).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
@@ -144,6 +152,35 @@ def write_experiment(
         shutil.rmtree(draft, ignore_errors=True)
         raise described from error
     return read_experiment(folder)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Check that nothing is there which an experiment would replace.
+
+    Raises:
+        PrunescopeError: something is.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise PrunescopeError(f"{folder} is there already: give another folder with --out, or remove it")
+    except OSError as error:
+        raise describe_os_error(error, f"looking into {folder}") from error
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML that also puts quotes around text which YAML 1.2, and so `read_design`, takes for a number."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z"), None
+)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"0o[0-7]+\Z"), None)
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def picture_name(content: bytes, ending: str) -> str:

@@ -1,16 +1,20 @@
-"""What one participant sees: the order of the tasks, and which side each picture is on."""
+"""What one participant sees: the order of the tasks, and which side each picture is on.
+
+It follows from the experiment and the participant's seed alone, and is stored nowhere. So it is drawn by hashes, which
+are the same with every version of every library; whoever changes here what is dealt raises `experiment.VERSION`, so
+that a study under way is refused rather than dealt anew.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-import numpy as np
-
 from prunescope.survey.design import Answer
-from prunescope.survey.experiment import Experiment
+from prunescope.survey.experiment import ROLES, Experiment
 
 Phase = Literal["practice", "main"]
 
@@ -51,8 +55,8 @@ def answers_of(experiment: Experiment) -> list[Answer]:
 
 def practice_of(experiment: Experiment, seed: int, round: int) -> list[Trial]:
     """Return the practice of a participant in a round (from 1): all practice tasks, in an order of its own."""
-    rng = np.random.default_rng([experiment.design.seed, seed, 1, round])
-    return _dealt(experiment, rng.permutation(np.array(experiment.practice, dtype=object)).tolist(), rng)
+    lot = (experiment.design.seed, seed, "practice", round)
+    return _dealt(experiment, _shuffled(experiment.practice, *lot), *lot)
 
 
 def trials_of(experiment: Experiment, list_: int, seed: int) -> list[Trial]:
@@ -68,23 +72,39 @@ def trials_of(experiment: Experiment, list_: int, seed: int) -> list[Trial]:
 
 @lru_cache(maxsize=4096)
 def _main(experiment: Experiment, list_: int, seed: int) -> tuple[Trial, ...]:
-    rng = np.random.default_rng([experiment.design.seed, seed, 0])
+    lot = (experiment.design.seed, seed, "main")
     names = experiment.tasks_of_list[list_]
-    role = {name: experiment.task_of[name]["role"] for name in names}
-    order = rng.permutation(np.array([name for name in names if role[name] == "main"], dtype=object)).tolist()
-    catch = rng.permutation(
-        np.array([name for name in names if role[name] == "catch"], dtype=object)
-    ).tolist()
-    for index, name in enumerate(catch):  # one in each of equal stretches, nowhere twice the same
-        low, high = (len(order) * part // len(catch) for part in (index, index + 1))
-        order.insert(int(rng.integers(low, max(high, low + 1))), name)
-    return tuple(_dealt(experiment, order, rng))
+    main, catch = (
+        _shuffled([name for name in names if experiment.task_of[name]["role"] == role], *lot)
+        for role in ROLES[:2]
+    )
+    order: list[str] = []
+    for part, name in enumerate(catch):  # one somewhere in each of equal stretches of the whole
+        low, high = (len(names) * bound // len(catch) for bound in (part, part + 1))
+        place = low + _drawn(*lot, "place", name) % (high - low)
+        order += [main.pop() for _ in range(place - len(order))] + [name]
+    return tuple(_dealt(experiment, order + main[::-1], *lot))
 
 
-def _dealt(experiment: Experiment, names: Sequence[str], rng: np.random.Generator) -> list[Trial]:
-    """Deal sides so that over the trials each side comes up equally often."""
-    flips = rng.permutation(np.arange(len(names)) % 2 == 1)
-    return [_trial(experiment, name, bool(flip)) for name, flip in zip(names, flips, strict=True)]
+def _drawn(*lot: object) -> int:
+    """Return a number of 64 bits for what is drawn here, always the same."""
+    return int.from_bytes(hashlib.blake2b("\0".join(map(str, lot)).encode(), digest_size=8).digest())
+
+
+def _shuffled(names: Sequence[str], *lot: object) -> list[str]:
+    return sorted(names, key=lambda name: _drawn(*lot, "order", name))
+
+
+def _dealt(experiment: Experiment, names: Sequence[str], *lot: object) -> list[Trial]:
+    """Deal sides: among all, the catch trials and each condition, either side comes up at most once more often."""
+
+    def turn(name: str) -> tuple[str, str, int]:
+        task = experiment.task_of[name]
+        return task["role"], task["condition"] or "", _drawn(*lot, "side", name)
+
+    first = _drawn(*lot, "first side") % 2
+    flipped = {name: (place + first) % 2 == 1 for place, name in enumerate(sorted(names, key=turn))}
+    return [_trial(experiment, name, flipped[name]) for name in names]
 
 
 def _trial(experiment: Experiment, name: str, flipped: bool) -> Trial:
