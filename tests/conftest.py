@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_thread() -> None:
     """Compute with one thread: it decides the last bits, and many threads crawl where cores are shared."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def svg_alone() -> Iterator[None]:
+    """Leave the PNGs out of pages, a quarter of their time, for tests that look at nothing but a page's text."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prunescope.report.page.FORMATS", ("svg",))
+        yield

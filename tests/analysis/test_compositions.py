@@ -63,7 +63,7 @@ def test_the_standard_error_is_that_of_resampling_units_within_layers() -> None:
 
 def test_its_interval_covers_the_change() -> None:
     """The units of three layers drawn anew each time; each changes by .05 on average."""
-    generator, inside, trials = np.random.default_rng(1), 0, 400
+    generator, inside, trials = np.random.default_rng(1), 0, 200
     for _ in range(trials):
         dense, pruned = {}, {}
         for layer, n in enumerate((50, 80, 60)):

@@ -75,7 +75,7 @@ def test_several_tasks_of_a_unit_are_about_one_unit(tmp_path: Path, votes: pd.Da
 
 def test_intervals_of_a_difference_between_networks_cover(tmp_path: Path) -> None:
     found = []
-    for seed in range(30):
+    for seed in range(60):
         votes = mis_votes(seed=seed, people=24, tasks=12, units=24, by_person=0.6, by_unit=0.5)[0]
         found.append(right_answers(people_results(tmp_path / str(seed), votes))[1].change)
     assert np.mean([each.low <= 0 <= each.high for each in found]) >= 0.85

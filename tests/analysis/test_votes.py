@@ -15,6 +15,7 @@ from prunescope.analysis.recognitions import recognitions
 from prunescope.analysis.results import Results, read_results
 from prunescope.analysis.votes import (
     BUSIEST,
+    busiest_of,
     holm_of,
     name_of,
     preferences,
@@ -346,3 +347,10 @@ def test_agreement_is_corrected_for_all_that_is_asked(asked: Results) -> None:
     found = [each for each in find(asked) if each.question == "agreement"]
     assert [each.p_holm for each in found] == holm_of(each.p for each in found)
     assert all(f"That it is not chance is {each.verdict} (" in each.sentence for each in found)
+
+
+def test_nobody_is_busiest_where_all_answer_about_as_much() -> None:
+    names = [f"p{i:02d}" for i in range(12)]
+    alike = pd.DataFrame({"participant": names * 5 + names[:1]})
+    assert busiest_of(alike) == []
+    assert len(busiest_of(pd.DataFrame({"participant": names * 5 + names[:1] * 5}))) == BUSIEST

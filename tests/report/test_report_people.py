@@ -137,7 +137,7 @@ def test_slopes_are_drawn_through_the_bins(section: Section, asked: Results) -> 
     found = people_slope(asked)
     assert found is not None
     drawn = marks(section, "slope-of-people")
-    people = [mark for mark in drawn if mark.series == "people"]
+    people = [mark for mark in drawn if mark.series == "over participants and units"]
     assert [(mark.x, mark.y) for mark in people] == [
         pytest.approx((margin, share.estimate)) for margin, share in found.bins
     ]
@@ -161,7 +161,7 @@ def test_confidence_is_drawn_by_level(section: Section) -> None:
 def test_side_effects_and_the_model_are_tables(section: Section) -> None:
     effects = table(section, "Side effect")
     assert len(effects.rows) == 5
-    assert "Share of the top beyond one half" in texts(effects, "Side effect")
+    assert "Share of the upper image beyond one half" in texts(effects, "Side effect")
     model = table(section, "Log odds")
     assert texts(model, "Effect") == ["dense", "50 %, less dense", "80 %, less dense", "last task less first"]
     assert "networks: χ²" in model.caption
@@ -189,6 +189,10 @@ def test_simulated_participants_come_with_a_warning_first(tmp_path: Path) -> Non
     answers, units = mis_votes(people=30, simulated=True)
     made = section_of(read_results(write_people_run(tmp_path / "run", answers, units)))
     assert "simulated" in made.warnings[0]
+    assert "simulated" in made.title
+    told = [*(each.caption for each in (*made.plots, *made.tables)), *(plot.alt for plot in made.plots)]
+    assert all("Simulated participants" in each for each in told)
+    assert made.plots[0].draw().get_suptitle() == "Simulated participants"
 
 
 @pytest.mark.parametrize(
@@ -210,6 +214,7 @@ def test_other_designs_have_side_effects_and_a_model_too(
     assert ("left side less right" in rows) == (kind == "pairwise")
 
 
+@pytest.mark.usefixtures("svg_alone")
 def test_the_page_holds_it_and_no_name_runs_in_it(tmp_path: Path) -> None:
     answers, units = mis_votes(people=24)
     hostile = {layer: HOSTILE + layer for layer in units["layer"].unique()}

@@ -140,6 +140,7 @@ def test_totals_say_that_there_is_no_interval(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("svg_alone")
 @pytest.mark.parametrize(
     "tables",
     [
@@ -158,6 +159,7 @@ def test_every_kind_of_published_study_has_a_page(tmp_path: Path, tables: dict[s
     assert str(tmp_path) not in page
 
 
+@pytest.mark.usefixtures("svg_alone")
 def test_no_name_runs_in_the_page(tmp_path: Path) -> None:
     given = answers()
     hostile = given.assign(

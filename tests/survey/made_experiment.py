@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ NETWORKS = ["dense", "filters@0.5", "filters@0.8"]
 SIDE = 48
 
 
+@cache
 def picture(seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     colours = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)

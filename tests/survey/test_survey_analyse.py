@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from made_answers import Person, light_page, made_rows, write_database, write_run
 from made_experiment import NETWORKS, made_experiment
+from rich.console import Console
 from typer.testing import CliRunner
 
 from prunescope.analysis.published.importing import import_published
 from prunescope.cli.main import app
+from prunescope.cli.survey_analyse import _print_rules
 from prunescope.errors import PrunescopeError
 from prunescope.survey import analyse, storage
 from prunescope.survey.analyse import Judging, SurveyAnalysis, analyse_survey
@@ -25,6 +27,7 @@ from prunescope.survey.tables import read_votes
 from prunescope.survey.withdrawal import erase
 
 RULES = {"total_s": None, "instructions_s": [15, 180], "rarer": 1, "catch": 0.8, "practice_rounds": 3}
+LACKING = ("with the unfinished", "pairwise")  # as rules are that a design does not have
 PEOPLE = [
     *[Person(right=0.5 + 0.02 * i) for i in range(20)],
     Person(catch=0.0), Person(instructions=3), Person(only=True), Person(rounds=4), Person(until=4), Person(until=0),
@@ -54,7 +57,7 @@ def quick(light: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def mis(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, SurveyAnalysis]:
+def mis(svg_alone: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, SurveyAnalysis]:
     experiment = served(tmp_path_factory.mktemp("analysed") / "mis", "mis")
     return experiment, analyse_survey(experiment.folder)
 
@@ -180,6 +183,7 @@ def test_several_experiments_of_one_run(tmp_path: Path) -> None:
     assert votes.groupby("experiment").size().to_dict() == {"identification": 36, "pairwise": 36}
     assert len(pd.read_parquet(done.folder / "tables" / "networks.parquet")) == 3
     assert {row["experiment"] for row in done.rules} == {"identification", "pairwise"}
+    _print_rules(Console(), [row for row in done.rules if (row["rules"], row["experiment"]) != LACKING])
     networks = two.folder / "run" / "tables" / "networks.parquet"
     table = pd.read_parquet(networks)
     table.assign(step=table["step"] + "-other").to_parquet(networks)

@@ -312,7 +312,7 @@ def test_exports_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyP
     thread = threading.Thread(target=export, args=(folder,))
     with exporting.changing(folder):
         thread.start()
-        assert not reads.wait(1.0)  # what it read now, someone might withdraw before it is written
+        assert not reads.wait(0.5)  # what it read now, someone might withdraw before it is written
     thread.join()
     assert reads.is_set()
     assert len(list((folder / "export").iterdir())) == 2 * len(TABLES) + 3

@@ -27,7 +27,7 @@ PATHS = st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 1))
 
 
 @given(st.lists(st.tuples(PATHS, PATHS), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 99))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_every_group_is_spread_evenly_over_the_parts(pairs, parts, seed):
     down, up = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     part_of = balanced_parts(down, up, parts, np.random.default_rng(seed))
@@ -78,7 +78,7 @@ def catch_tasks(count: int, condition: str | None = None) -> pd.DataFrame:
     st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.integers(1, 2), st.integers(1, 30), st.booleans(),
     st.integers(0, 3),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_lists_have_every_task_once_and_nothing_twice(
     networks, classes, images, stimuli, tasks, alone, catch
 ):

@@ -121,7 +121,7 @@ def test_reload_in_the_instructions_and_in_practice(study, visit):
 
 
 def test_the_server_is_killed_and_started_again(study, visit):
-    one = begun(visit(study("identification", "-killed"), expects_errors=True)).answer(2)
+    one = begun(visit(study("identification"), expects_errors=True)).answer(2)
     one.page.wait_for_load_state("networkidle")
     one.server.kill()
     one.answer(3)
@@ -248,7 +248,7 @@ def test_someone_else_on_the_same_device_starts_anew(study, visit):
 @pytest.mark.parametrize("assignment", ["ASSIGNMENT_ID_NOT_AVAILABLE", "assignment-1"])
 def test_mechanical_turk(study, visit, assignment):
     query = f"?workerId=w&assignmentId={assignment}&turkSubmitTo=https%3A%2F%2Fworkersandbox.mturk.com"
-    one = visit(study("identification", "-mturk")).open(query)
+    one = visit(study("identification")).open(query)
     one.heading(one.experiment.design.title)
     if assignment == "ASSIGNMENT_ID_NOT_AVAILABLE":
         one.look("preview")

@@ -23,6 +23,7 @@ from prunescope.survey.simulated import NEITHER, RIGHT, WRONG, Behaviour, skill_
 from prunescope.survey.simulated_study import Lists, SimulatedStudies, Votes
 
 KINDS = ("mis", "pairwise", "identification")
+STUDIES = 100
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +86,8 @@ def test_differences_that_are_not_there_are_seldom_shown(
     """In at most 5 of 100 studies, for all comparisons together, although people and tasks differ."""
     experiment = experiments[kind]
     behaviour = alike(experiment, people(experiment, ".7", "filters@0.8=.9", people=0.8, items=0.8))
-    found = power(experiment, behaviour, [40], 150).set_index("comparison")
-    assert 150 * found.loc["any of them", "shown"] <= stats.binom.ppf(0.9999, 150, 0.05)
+    found = power(experiment, behaviour, [40], STUDIES).set_index("comparison")
+    assert STUDIES * found.loc["any of them", "shown"] <= stats.binom.ppf(0.9999, STUDIES, 0.05)
     middle = 0.5 if kind == "pairwise" else 0.0
     assert found["estimate"].dropna().to_numpy() == pytest.approx(middle, abs=0.02)
 
@@ -98,7 +99,7 @@ def test_power_is_that_of_the_binomial_where_all_answers_are_independent(
     experiment = experiments["pairwise"]
     skill = {"dense | filters@0.5": 0.9, "dense | filters@0.8": 0.53}
     behaviour = people(experiment, people=0.0, items=0.0, ties=0.0, skill=skill)
-    studies = 200
+    studies = 120
     found = power(experiment, behaviour, [130], studies).set_index("comparison")
     row = found.loc["heat map dense | filters@0.8"]
     votes = round(row["votes"] / 2)

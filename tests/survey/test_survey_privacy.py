@@ -20,8 +20,8 @@ from prunescope.errors import PrunescopeError
 from prunescope.survey.clock import Clock
 from prunescope.survey.experiment import Experiment
 from prunescope.survey.retention import DAY_S, retain
-from prunescope.survey.storage import database_url, read_tables
-from prunescope.survey.withdrawal import withdraw
+from prunescope.survey.storage import database_url, open_engine, read_tables
+from prunescope.survey.withdrawal import mark_stale, stale, withdraw
 
 QUESTIONS = [
     {"id": "said", "text": "Anything to say?", "kind": "text", "when": "before"},
@@ -157,6 +157,28 @@ def test_files_that_could_not_be_written_are_written_later(
         visitor.enter()
         assert visitor.post("/api/withdraw", {}).json() == {"withdrawn": True}
     assert len(calls) == 2
+
+
+def test_who_withdraws_while_files_are_written_is_not_forgotten_in_them(
+    study: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment, client = study()
+    engine = open_engine(database_url(experiment.folder), writes=True)
+    marks: list[str | None] = []
+
+    def rewrite(_folder: Path, _url: str) -> None:
+        with engine.connect() as connection, connection.begin():
+            marks.append(stale(connection))
+            if len(marks) == 1:  # the tables were read; now somebody else withdraws
+                mark_stale(connection)
+
+    monkeypatch.setattr("prunescope.survey.service.rewrite_files", rewrite)
+    visitor = Visitor(client)
+    visitor.enter()
+    assert visitor.post("/api/withdraw", {}).json() == {"withdrawn": True}
+    with engine.connect() as connection:
+        assert stale(connection) not in {None, marks[0]}
+    engine.dispose()
 
 
 def test_retention_erases_who_somebody_was_and_keeps_the_answers(study: Open) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,8 @@ from prunescope.survey import serve as serving
 from prunescope.survey.experiment import Experiment
 from prunescope.survey.limits import KNOWN, Limit
 from prunescope.survey.pages import packaged_page
-from prunescope.survey.security import TOKEN, same, secret_of
+from prunescope.survey.parts import NEEDED
+from prunescope.survey.security import KEY, TOKEN, same, secret_of
 from prunescope.survey.storage import database_url, read_tables
 from prunescope.survey.writer import Refused
 
@@ -149,6 +153,17 @@ def test_secrets_are_made_once_for_their_owner_only(tmp_path: Path) -> None:
     (tmp_path / TOKEN).write_text("short\n")
     with pytest.raises(PrunescopeError, match="is damaged"):
         secret_of(tmp_path, TOKEN)
+
+
+def test_a_secret_that_finds_no_room_leaves_no_damaged_one(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, limits[1]))
+    try:
+        with pytest.raises(PrunescopeError, match=r"secret\.key"):
+            secret_of(tmp_path, KEY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(secret_of(tmp_path, KEY)) == 43
 
 
 def test_the_database_and_the_log_keep_no_token_and_the_page_no_id(real: Served) -> None:
@@ -300,6 +315,38 @@ def test_without_jspsych_the_missing_command_is_named(
     (tmp_path / "page" / "jspsych").mkdir(parents=True)
     (tmp_path / "page" / "jspsych" / "jspsych.js").write_text("")
     assert packaged_page() == tmp_path / "page"
+
+
+def test_without_the_extra_each_command_says_how_to_install_it(tmp_path: Path) -> None:
+    folder = str(made_experiment(tmp_path / "study", "pairwise").folder)
+    for name in NEEDED:  # found before those that are installed, also by a server that `simulate` starts
+        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('none', name={name!r})\n")
+    statement = (
+        "import sys; from typer.testing import CliRunner; from prunescope.cli.main import app\n"
+        "for name in ('serve', 'simulate', 'export', 'analyse', 'retain'):\n"
+        "    print(name, repr(CliRunner().invoke(app, ['survey', name, sys.argv[1]]).exception))\n"
+        "sys.exit(CliRunner().invoke(app, ['survey', 'power', sys.argv[1], '--studies', '2']).exit_code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", statement, folder],
+        check=False, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    assert done.returncode == 0, done  # `power` draws in memory, and needs none of it
+    assert all("PrunescopeError" in line and 'pip install "prunescope[survey]"' in line for line in lines), (
+        lines
+    )
+
+
+def test_more_connections_are_open_at_once_than_a_shell_allows() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, limits[1]))
+    try:
+        serving._allow_connections()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(serving.FILES, limits[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_frame_is_allowed_where_it_was_asked_for(tmp_path: Path) -> None:

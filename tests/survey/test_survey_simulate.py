@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -456,3 +457,27 @@ def test_half_a_reply_is_none(reply: bytes) -> None:
 def test_addresses_that_are_none_are_refused(url: str) -> None:
     with pytest.raises(PrunescopeError, match="no server's address"):
         PlainHttp(url)
+
+
+def test_a_server_of_a_simulation_ends_with_it_however_that_ends(tmp_path: Path) -> None:
+    folder = made_experiment(tmp_path / "study", "pairwise").folder
+    statement = (
+        "import sys; from pathlib import Path; from prunescope.survey.simulation_server import own_server\n"
+        "with own_server(Path(sys.argv[1]), sys.argv[2]) as url:\n"
+        "    print(url, flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", statement, str(folder), f"sqlite:///{tmp_path / 'simulated.sqlite'}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as simulation:
+        assert simulation.stdout is not None
+        port = int(simulation.stdout.readline().rpartition(":")[2])
+        assert _answers(port)
+        simulation.kill()
+    until = time.monotonic() + 30
+    while _answers(port) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not _answers(port)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -173,17 +175,75 @@ def test_the_log_is_emptied_when_something_was_erased_even_if_someone_reads(
         transaction.connection.execute(state.delete())
         transaction.erased = True
 
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout = 50")
     writer.submit(erase).result(10)
     wal = file.with_name(file.name + "-wal")
     assert b"secret-of-someone" in wal.read_bytes()  # the reader still needs it
     reader.execute("COMMIT")
     reader.close()
-    writer.submit(put("next")).result(10)  # with the next commit it is tried again
-    writer.close()
+    writer.submit(put("next")).result(10)
+    writer.close()  # it is tried again after a while, and in the end
     assert b"secret-of-someone" not in wal.read_bytes() + file.read_bytes()
     assert erase_for_good(engine)
+
+
+def test_a_full_disk_while_the_log_is_emptied_stops_nobody_else(
+    engine: Engine, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prunescope.survey.writer.AGAIN_S", 0.05)
+    file = Path(str(engine.url.database))
+    writer.submit(put("long", "x" * 200_000)).result(10)
+    assert erase_for_good(engine)
+
+    def erase(transaction: Transaction) -> None:
+        transaction.connection.execute(state.delete().where(state.c.name == "secret-of-someone"))
+        transaction.erased = True
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, limits[1]))
+    try:  # the log has room, and the database may not grow
+        writer.submit(put("secret-of-someone", "y" * 50_000)).result(10)
+        writer.submit(erase).result(10)
+        with pytest.raises(PrunescopeError, match="cannot be emptied"):
+            erase_for_good(engine)
+        assert writer.submit(put("meanwhile")).result(10) == "meanwhile"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    writer.submit(put("later")).result(10)
+    wal = file.with_name(file.name + "-wal")
+    until = time.monotonic() + 20
+    while wal.stat().st_size and time.monotonic() < until:
+        time.sleep(0.02)
+    assert b"secret-of-someone" not in wal.read_bytes() + file.read_bytes()
+    assert names(engine) == ["later", "long", "meanwhile"]
+
+
+def test_what_a_killed_server_left_in_the_log_goes_at_the_next_start(engine: Engine) -> None:
+    for statement in (insert(state).values(name="secret-of-someone", value=""), state.delete()):
+        with engine.connect() as connection, connection.begin():
+            connection.execute(statement)
+    file = Path(str(engine.url.database))
+    wal = file.with_name(file.name + "-wal")
+    assert b"secret-of-someone" in wal.read_bytes()
+    writer = Writer(engine)
+    writer.submit(lambda _: None).result(10)
+    until = time.monotonic() + 20
+    while wal.stat().st_size and time.monotonic() < until:
+        time.sleep(0.01)
+    assert b"secret-of-someone" not in wal.read_bytes() + file.read_bytes()
+    writer.close()
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_nothing_is_acknowledged_into_a_file_that_is_gone(engine: Engine, writer: Writer, how: str) -> None:
+    file = Path(str(engine.url.database))
+    assert writer.submit(put("before")).result(10) == "before"
+    away = file.rename(file.with_name("away.sqlite"))
+    if how == "replaced":
+        file.write_bytes(away.read_bytes())
+    with pytest.raises(Unkept):
+        writer.submit(put("lost otherwise")).result(10)
+    away.replace(file)  # put back: it goes on
+    assert writer.submit(put("after")).result(10) == "after"
 
 
 def test_tables_are_read_as_they_are_described(tmp_path: Path) -> None:
@@ -223,7 +283,10 @@ def test_only_one_server_has_a_database_and_only_its_experiment(tmp_path: Path) 
         Service(one, f"sqlite:///{tmp_path / 'text'}")
 
 
-@pytest.mark.parametrize("url", ["mysql://u:p4ss@h/d", "sqlite://", "nothing", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://u:p4ss@h/d", "sqlite://", "nothing", "sqlite:///:memory:", "postgresql://u:p4ss@h:port/d"],
+)
 def test_other_databases_are_refused_without_their_password(tmp_path: Path, url: str) -> None:
     with pytest.raises(PrunescopeError, match=r"expected sqlite:///FILE or") as refused:
         database_url(tmp_path, url)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from prunescope.analysis.crossed import NO_INTERVAL, Counts, Crossed, Floats, jackknife, two_way
 from prunescope.analysis.results import Results
-from prunescope.analysis.votes import BUSIEST, answers_of, chosen_of
+from prunescope.analysis.votes import answers_of, busiest_of, chosen_of
 
 OVER = {"answer": "answers as shown", "winner": "the network chosen", "image": "the image chosen"}
 NEITHER = "neither"
@@ -38,13 +38,13 @@ class Agreement:
 
 
 def agreements(results: Results) -> list[Agreement]:
-    """Return Krippendorff's α for each stimulus, also without the busiest participants."""
+    """Return Krippendorff's α for each stimulus, also without the busiest participants, if some are."""
     found = []
     groups = answers_of(results).groupby(["experiment", "stimulus"], observed=True, sort=False)
     for (experiment, stimulus), rows in groups:
-        busiest = rows["participant"].value_counts().index[:BUSIEST]
+        busiest = busiest_of(rows)
         rest = rows[~rows["participant"].isin(busiest)]
-        for own, whole in ((rows, True), (rest, False))[: 2 if len(rest) else 1]:
+        for own, whole in ((rows, True), (rest, False))[: 2 if busiest and len(rest) else 1]:
             for over in _over(str(experiment), rows):
                 alpha, items = agreement_of(own["participant"], own["item"], _said(own, over))
                 people = int(own["participant"].nunique())

@@ -17,8 +17,10 @@ class Ceiling(NamedTuple):
     """The noise ceiling.
 
     Attributes:
-        reliability: the correlation to expect with the shares of as many other people; NaN where units differ no more
-            than chance makes them.
+        reliability: the correlation to expect with the shares of as many other people; NaN where the halves do not
+            agree beyond chance: then units differ little, or answers are too few to tell. Where answers are few, those
+            studies in which there is a ceiling are the ones in which the halves happen to agree, so it tends to be
+            too high; its interval says how little is known.
         most: its square root: the highest correlation that a predictor can be expected to reach, with its 95 %
             interval over units (NaN where there is none).
         units: how many there are that two people or more answered about.

@@ -20,6 +20,7 @@ from prunescope.analysis.votes import holm_of, name_of, people_noun
 
 WEIGHT, WEIGHT_NOT_SHOWN, WEIGHT_OF_SIDE_EFFECT = 9.1, 7.1, 4.5
 _SHARE = Measure("share of right answers", "share", 1, 0.02, "right-answers", 0)
+SIDES = {"top": "upper image", "left": "left side"}  # by the answer
 _OF_PARTICIPANTS = "Student's t; jackknife over participants"
 
 
@@ -47,7 +48,9 @@ def _against_chance(found: Sequence[RightAnswers], results: Results) -> Iterator
     known = [each for each in found if math.isfinite(each.chance)]
     for each, p_holm, among in _corrected(known, (each.crossed.p for each in known)):
         about, share = name_of(each.network, results), each.crossed
-        text = f"Of {plural(each.every, 'answer')} about {_asked(each)} of {about}, {_percent(each.share)} are right"
+        text = (
+            f"Of {plural(each.every, 'answer')} about {_asked(each, about)}, {_percent(each.share)} are right"
+        )
         over = (
             f"over {plural(each.participants, people_noun(results))} and {plural(each.items, _thing(each))}"
         )
@@ -78,13 +81,17 @@ def _against_chance(found: Sequence[RightAnswers], results: Results) -> Iterator
 
 
 def _against_dense(question: str, found: Sequence[RightAnswers], results: Results) -> Iterator[Finding]:
-    """Compare networks of MIS tasks; those whose class is named are compared among the answers that name one."""
-    known = [each for each in found if each.other and (each.experiment == MIS or each.layer)]
+    """Compare networks of MIS tasks; those whose class is named are compared among the answers that name one.
+
+    Layers of which too few units are asked about for an interval are in a table only.
+    """
+    known = [each for each in found if each.other and (math.isfinite(each.change.p) or not each.layer)]
+    known = [each for each in known if each.experiment == MIS]
     for each, p_holm, among in _corrected(known, (each.change.p for each in known)):
         about, other = name_of(each.network, results), name_of(each.other, results)
         where = f" of {name(each.layer)}" if each.layer else ""
         change, verdict = each.change, verdict_of(p_holm)
-        text = f"Of answers about {_asked(each)}{where} of {about}, {_percent(each.share)} are right: "
+        text = f"Of answers about units{where} of {about}, {_percent(each.share)} are right: "
         if math.isnan(change.p):
             text += f"{signed(_SHARE, change.estimate)} points against {other}; too few for an interval."
         else:
@@ -168,10 +175,14 @@ def told_of(effect: SideEffect) -> str:
         case "learning":
             return f"From the first task to the last, the share of right answers changes by {points} points"
         case "side":
-            return f"The {effect.first} is chosen {points} points from one half, were both sides dealt equally often"
+            return (
+                f"The share of answers for the {SIDES[effect.first]} is {points} points from one half, were both sides "
+                "dealt equally often"
+            )
         case "repetition":
             return (
-                f"Answers repeat the one before {points} points from what the same answers in any order give"
+                f"The share of answers that repeat the one before is {points} points from what the same answers in any "
+                "order give"
             )
         case "time when right":
             return f"Right answers take {factor:.2f} times as long as wrong ones of the same person"
@@ -245,8 +256,8 @@ def _interval_told(found: Crossed) -> str:
     return f"; interval: {INTERVAL}" if math.isfinite(found.low) else ""
 
 
-def _asked(each: RightAnswers) -> str:
-    return "units" if each.experiment == MIS else "what is shown"
+def _asked(each: RightAnswers, network: str) -> str:
+    return f"units of {network}" if each.experiment == MIS else f"what {network} shows"
 
 
 def _thing(each: RightAnswers) -> str:

@@ -89,20 +89,18 @@ def _ceiling(each: PeopleAndMis) -> str:
         if each.ceiling.units < 3:
             return " Too few units have answers of two people for a noise ceiling."
         return (
-            " Units differ no more in what people answer than chance makes them: there is nothing to predict."
+            " Which units one half of the people gets right says nothing of the other half beyond chance: answers are "
+            "too few, or units too alike, for a noise ceiling."
         )
     return (
-        f" No predictor can be expected to reach more than {coefficient(each.ceiling.most)} "
-        f"({coefficient(each.ceiling.low)} to {coefficient(each.ceiling.high)}): the noise of these answers "
-        f"(reliability {coefficient(each.ceiling.reliability)} over {plural(each.ceiling.units, 'unit')}, "
-        "split halves)."
+        f" These answers are so noisy that a perfect predictor could be expected to reach "
+        f"{coefficient(each.ceiling.most)} ({coefficient(each.ceiling.low)} to {coefficient(each.ceiling.high)}; "
+        f"reliability {coefficient(each.ceiling.reliability)} over {plural(each.ceiling.units, 'unit')}, split halves)."
     )
 
 
 def _slope(fit: SlopeFit, found: PeopleSlope, results: Results) -> Finding:
-    text = (
-        f"The answers of {plural(fit.participants, people_noun(results))} about {plural(fit.items, 'unit')} "
-    )
+    text = f"The {plural(fit.answers, 'answer')} of {plural(fit.participants, people_noun(results))} about units "
     known = math.isfinite(fit.low)
     if known:
         per_answer = (fit.log_likelihood - fit.log_likelihood_of_default) / fit.answers

@@ -43,12 +43,12 @@ def recognitions(results: Results) -> list[Recognition]:
     for experiment, rows, _ in judged(results):
         if experiment == MIS:
             continue
-        people = int(rows["participant"].nunique())
         for network, least in networks_of(rows, results):
             own, other = rows[rows["network"] == network], "" if network == least else least
             unsure = int((own["answer"] == "don't know").sum())
             counts = (int(own["correct"].sum()), unsure, len(own))
             change = change_of_right(rows, network, other) if other else NO_INTERVAL
+            people = int(own["participant"].nunique())
             found.append(Recognition(experiment, network, counts, share_of_right(own), other, change, people))
     if found:
         return found

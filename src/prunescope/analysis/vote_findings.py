@@ -24,6 +24,7 @@ from prunescope.analysis.votes import (
 )
 
 WEIGHT, WEIGHT_NOT_SHOWN, WEIGHT_OF_AGREEMENT = 9.2, 7.2, 4.0
+MOST_ORDERED = 10  # comparisons that the summary tells apart by how sure they are
 UNIT = "participant and item"
 INTERVAL = "Student's t; jackknife over participants and over items, less that over answers"
 METHOD = f"share of the answers that prefer one; interval: {INTERVAL}"
@@ -36,10 +37,9 @@ def votes(results: Results, margins: Margins) -> Iterator[Finding]:
     pairs = preferences(results)
     corrected = holm_of(each.crossed.p for each in pairs)
     among = sum(math.isfinite(p) for p in corrected)
-    order = sorted(range(len(pairs)), key=lambda i: corrected[i] if math.isfinite(corrected[i]) else 2.0)
-    for i, (pair, p_holm) in enumerate(zip(pairs, corrected, strict=True)):
-        weight = WEIGHT if p_holm < 0.05 else WEIGHT_NOT_SHOWN
-        yield _preference("votes", pair, results, p_holm, among, weight - 0.1 * order.index(i))
+    weights = weights_of(corrected)
+    for pair, p_holm, weight in zip(pairs, corrected, weights, strict=True):
+        yield _preference("votes", pair, results, p_holm, among, weight)
     yield from _as_if_independent(pairs, results)
     rest = without_busiest(results)
     for question, others in (
@@ -51,6 +51,15 @@ def votes(results: Results, margins: Margins) -> Iterator[Finding]:
         for pair, p_holm in zip(others, holm, strict=True):
             yield _preference(question, pair, results, p_holm, known, 0.0)
     yield from _recognitions(recognitions(results), results)
+
+
+def weights_of(corrected: Sequence[float]) -> list[float]:
+    """Return the weights of comparisons by their p after Holm: those that are shown first, the surest before others."""
+    order = sorted(range(len(corrected)), key=lambda i: corrected[i] if math.isfinite(corrected[i]) else 2.0)
+    return [
+        (WEIGHT if p < 0.05 else WEIGHT_NOT_SHOWN) - 0.1 * min(order.index(i), MOST_ORDERED)
+        for i, p in enumerate(corrected)
+    ]
 
 
 def agreement(results: Results, margins: Margins) -> Iterator[Finding]:
@@ -144,7 +153,7 @@ def _as_if_independent(pairs: Sequence[Preference], results: Results) -> Iterato
 def _recognitions(found: Sequence[Recognition], results: Results) -> Iterator[Finding]:
     corrected = holm_of(each.change.p for each in found)
     among = sum(math.isfinite(p) for p in corrected)
-    for each, p_holm in zip(found, corrected, strict=True):
+    for each, p_holm, weight in zip(found, corrected, weights_of(corrected), strict=True):
         about, known = name_of(each.network, results), math.isfinite(each.change.p)
         _, unsure, every = each.counts
         person = people_noun(results)
@@ -181,7 +190,7 @@ def _recognitions(found: Sequence[Recognition], results: Results) -> Iterator[Fi
             verdict=verdict_of(p_holm) if known else "no interval",
             sentence=text,
             figure="identification",
-            weight=WEIGHT_NOT_SHOWN if known else 0.0,
+            weight=weight if known else 0.0,
         )
 
 

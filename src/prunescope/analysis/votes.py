@@ -17,6 +17,7 @@ from prunescope.measures.intervals import wilson_share
 from prunescope.measures.significance import holm
 
 BUSIEST = 10  # participants that are left out to see what hangs on them
+BUSY = 2  # times as many answers as most give, which some have to give for that
 
 
 @dataclass(frozen=True)
@@ -100,20 +101,28 @@ def preferences_by_class(results: Results) -> list[Preference]:
     compared = _compared(results)
     compared = compared[compared["class"].notna()]
     return [
-        _preference(*keys, own, results, str(name))
+        pair
         for name, rows in compared.groupby(compared["class"].astype(str), sort=True)
-        for keys, own in _pairs(rows)
+        for pair in _sorted(
+            [_preference(*keys, own, results, str(name)) for keys, own in _pairs(rows)], results
+        )
     ]
 
 
 def without_busiest(results: Results) -> list[Preference]:
-    """Return the same without the participants of each stimulus who gave most answers."""
+    """Return the same without the participants of each stimulus who gave most answers, if any gave many more."""
     found = []
     for _, rows in _compared(results).groupby(["experiment", "stimulus"], observed=True, sort=False):
-        busiest = rows["participant"].value_counts().index[:BUSIEST]
+        busiest = busiest_of(rows)
         rest = rows[~rows["participant"].isin(busiest)]
-        found += [_preference(*keys, own, results) for keys, own in _pairs(rest)]
+        found += [_preference(*keys, own, results) for keys, own in _pairs(rest) if busiest]
     return _sorted(found, results)
+
+
+def busiest_of(rows: pd.DataFrame) -> list[str]:
+    """Return the participants who gave most answers; none where all gave about as many, as in a survey by lists."""
+    counts = rows["participant"].value_counts()
+    return counts.index[:BUSIEST].tolist() if counts.max() >= BUSY * counts.median() else []
 
 
 def totals_of(results: Results, kind: str) -> Iterator[dict[str, Any]]:
@@ -138,9 +147,13 @@ def name_of(network: str, results: Results) -> str:
 
 
 def people_noun(results: Results) -> str:
-    """Return what a participant is called: a simulated one if any answer is of one."""
-    simulated = results.votes["simulated"].fillna(False).any()
-    return "simulated participant" if simulated else "participant"
+    """Return what a participant is called."""
+    return "simulated participant" if is_simulated(results) else "participant"
+
+
+def is_simulated(results: Results) -> bool:
+    """Say whether any answer is of a simulated participant."""
+    return bool(results.votes["simulated"].fillna(False).any())
 
 
 def holm_of(p: Iterable[float]) -> list[float]:

@@ -115,7 +115,7 @@ def _print_rules(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
 def _most(own: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
     """Return the result that is farthest from that of all rules when one is other."""
     whole = own[names[0]]["estimate"]
-    away = {name: abs(own[name]["estimate"] - whole) for name in names[2:]}
+    away = {name: abs(own[name]["estimate"] - whole) for name in names[2:] if name in own}
     most = max((name for name in away if away[name] > 0), key=lambda name: away[name], default=None)
     return "none" if most is None else f"{100 * own[most]['estimate']:.1f} % {most}"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from prunescope.errors import PrunescopeError
+from prunescope.survey.parts import survey_parts
 
 Folder = Annotated[
     Path, typer.Argument(help="An experiment: what `survey build` wrote.", metavar="DIR", show_default=False)
@@ -23,20 +22,6 @@ Database = Annotated[
         show_envvar=True,
     ),
 ]
-NEEDED = {"fastapi", "httpx", "psycopg", "sqlalchemy", "uvicorn", "starlette"}
-
-
-@contextmanager
-def survey_parts() -> Iterator[None]:
-    """Say how to install what human studies need, where it is not installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
-            raise
-        raise PrunescopeError(
-            f'human studies need {error.name}: install it with `pip install "prunescope[survey]"`'
-        ) from error
 
 
 def serve(

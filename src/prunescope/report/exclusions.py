@@ -115,7 +115,7 @@ def _other_rules(results: Results) -> list[Table]:
             "Rules": Cell(str(each.get("rules") or NO_VALUE)),
             "Experiment": Cell(str(each.get("experiment") or NO_VALUE)),
             "Shown": Cell(str(each.get("stimulus") or NO_VALUE)),
-            "Condition": Cell(str(each.get("condition") or NO_VALUE)),
+            "Of": Cell(str(each.get("about") or each.get("condition") or NO_VALUE)),
             "Participants": number_cell(_number(each, "participants"), whole),
             "Answers": number_cell(_number(each, "votes"), whole),
             "Share": Cell(
@@ -130,7 +130,7 @@ def _other_rules(results: Results) -> list[Table]:
         "How much hangs on the rules: the share of right answers, or of those that prefer the more pruned network, had "
         "other participants been left out. With 95 % intervals over participants and items."
     )
-    return [table_of(rows, caption)]
+    return [replace(table_of(rows, caption), folded=True)]
 
 
 def _number(row: Mapping[str, Any], name: str) -> float:

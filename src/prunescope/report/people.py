@@ -10,6 +10,7 @@ from functools import partial
 from prunescope.analysis.confidence import Confidence, confidence_of
 from prunescope.analysis.mixed_answers import INTERCEPT, POSITION, SIDE, MixedAnswers, mixed_answers
 from prunescope.analysis.people_and_mis import PeopleAndMis, people_and_mis, people_by_unit
+from prunescope.analysis.people_findings import SIDES
 from prunescope.analysis.people_mis_findings import about_of
 from prunescope.analysis.people_slope import PeopleSlope, people_slope
 from prunescope.analysis.results import Results
@@ -35,10 +36,6 @@ WHAT_TASKS_ARE = (
     "People were shown images that drive a unit least and images that drive it most, and said which of two more images "
     "fits the latter. That is the task which MIS has a similarity of images answer; guessing is right half of the time."
 )
-SIMULATED = (
-    "These participants are simulated: their answers were drawn by a program, for power analysis or a test of load. "
-    "Nothing here says anything about people."
-)
 EFFECTS = {
     "learning": "Right answers, last task less first",
     "side": "Share of the {} beyond one half",
@@ -46,11 +43,6 @@ EFFECTS = {
     "time when right": "Time of right answers, against wrong ones",
     "time over the tasks": "Time of the last task, against the first",
 }
-
-
-def warnings_of(results: Results) -> list[str]:
-    """Say that participants are simulated, if any is."""
-    return [SIMULATED] if results.votes["simulated"].fillna(False).any() else []
 
 
 def parts_of(results: Results) -> tuple[list[Plot], list[Table]]:
@@ -62,7 +54,7 @@ def parts_of(results: Results) -> tuple[list[Plot], list[Table]]:
     plots = [_right_plot(results, right)] if right else []
     tables = [_networks(results, right)] if right else []
     if layers:
-        plots.append(_layer_plot(results, layers))
+        plots += [_layer_plot(results, layers)] if _mostly_known(layers) else []
         tables.append(_layers(results, layers))
     plots += [_confidence_plot(sure)] if sure else []
     if found:
@@ -75,6 +67,11 @@ def parts_of(results: Results) -> tuple[list[Plot], list[Table]]:
     tables += [_effects(effects)] if effects else []
     tables += [_model(results, each) for each in models if each.model.terms]
     return plots, [*tables, *exclusion_tables(results)]
+
+
+def _mostly_known(layers: Sequence[RightAnswers]) -> bool:
+    """Say whether most layers have an interval; where they have a unit or two each, a figure would show chance."""
+    return sum(math.isfinite(each.crossed.low) for each in layers) * 2 >= len(layers)
 
 
 def _right_plot(results: Results, right: Sequence[RightAnswers]) -> Plot:
@@ -103,8 +100,8 @@ def _mis_plot(results: Results, found: Sequence[PeopleAndMis]) -> Plot:
     units = people_by_unit(results).dropna(subset=["mis"])
     caption = (
         "Left: each unit's share of right answers against its MIS; larger marks have more answers. Right: "
-        "Spearman's correlation with 95 % intervals over participants and units, and the noise ceiling, the most "
-        "that any predictor of these answers can be expected to reach, with its interval over units."
+        "Spearman's correlation with 95 % intervals over participants and units, and the noise ceiling, what "
+        "a perfect predictor of these answers could be expected to reach, with its interval over units."
     )
     alt = f"People against MIS over {count(len(units), 'unit')}. The numbers are in a table of this section."
     draw = partial(people_figures.draw_people_and_mis, results, units, found)
@@ -221,7 +218,7 @@ def _effects(found: Sequence[SideEffect]) -> Table:
     rows = [
         {
             "Experiment": Cell(each.experiment),
-            "Side effect": Cell(EFFECTS[each.kind].format(each.first)),
+            "Side effect": Cell(EFFECTS[each.kind].format(SIDES.get(each.first, ""))),
             "Answers": number_cell(each.answers, whole),
             "Participants": number_cell(each.participants, whole),
             "Size": _size(each),
@@ -230,8 +227,8 @@ def _effects(found: Sequence[SideEffect]) -> Table:
         for each, p in zip(found, corrected, strict=True)
     ]
     caption = (
-        "What else moves answers than what is asked, with 95 % intervals over participants. Of no effect, differences "
-        "are 0 and times 1."
+        "What else moves answers than what is asked, with 95 % intervals over participants and items (of repetition, "
+        "over participants). Of no effect, differences are 0 and times 1."
     )
     return table_of(rows, caption)
 

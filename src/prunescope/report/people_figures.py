@@ -21,7 +21,7 @@ from prunescope.analysis.people_and_mis import PeopleAndMis
 from prunescope.analysis.people_mis_findings import about_of
 from prunescope.analysis.people_slope import PeopleSlope
 from prunescope.analysis.results import Results
-from prunescope.analysis.right_answers import RightAnswers
+from prunescope.analysis.right_answers import RightAnswers, networks_of
 from prunescope.analysis.votes import name_of
 from prunescope.report import figures
 from prunescope.report.formats import shorten
@@ -108,7 +108,7 @@ def draw_people_and_mis(results: Results, units: pd.DataFrame, found: Sequence[P
     """Draw each unit's share of right answers against its MIS, and the correlations below their noise ceilings."""
     figure = Figure(figsize=(page_width(), max(3.4, 1.4 + ROW * len(found))), layout="constrained")
     scatter, forest = figure.subplots(1, 2, width_ratios=(1, 1))
-    order = list(dict.fromkeys(units["network"]))
+    order = [network for network, _ in networks_of(units, results)]
     few = len(order) <= len(COLOURS)
     for place, network in enumerate(order):
         own = units[units["network"] == network]
@@ -131,7 +131,7 @@ def draw_people_and_mis(results: Results, units: pd.DataFrame, found: Sequence[P
     scatter.yaxis.set_major_formatter(figures.PERCENT)
     scatter.set_ylim(-0.04, 1.04)
     scatter.set_xlabel("MIS of the unit")
-    scatter.set_ylabel("Right answers of people")
+    scatter.set_ylabel("Right answers")
     for y, each in enumerate(found):
         if math.isfinite(each.ceiling.most):
             ends = (each.ceiling.low, each.ceiling.high)
@@ -142,7 +142,7 @@ def draw_people_and_mis(results: Results, units: pd.DataFrame, found: Sequence[P
         _across(forest, y, each.spearman)
     forest.axvline(0, color=INK, linewidth=0.8)
     forest.set_xlim(min(-0.1, forest.get_xlim()[0]), 1.03)
-    forest.set_xlabel("Spearman’s correlation of MIS and people")
+    forest.set_xlabel("Spearman’s correlation of MIS and right answers")
     rows = [name_of(each.network, results) if each.network else about_of(each, results) for each in found]
     _name_rows(forest, rows)
     networks: list[tuple[str, Artist]] = [
@@ -170,11 +170,11 @@ def draw_slope(found: PeopleSlope) -> Figure:
         (line,) = ax.plot(x, lapse / 2 + (1 - lapse) / (1 + np.exp(-slope * x)), label=label, **style)
         drawn.append((label, line))
     for margin, share in found.bins:
-        _upright(ax, margin, share, INK, "o", "people")
+        _upright(ax, margin, share, INK, "o", OVER_BOTH)
     ax.yaxis.set_major_formatter(figures.PERCENT)
     ax.set_xlabel("Margin of the task")
     ax.set_ylabel("Right answers")
-    figures.legend_below(figure, [("people", _handle(INK, "o")), *drawn])
+    figures.legend_below(figure, [(OVER_BOTH, _handle(INK, "o")), *drawn])
     return figure
 
 

@@ -14,14 +14,16 @@ from prunescope.analysis.votes import (
     BUSIEST,
     Preference,
     holm_of,
+    is_simulated,
     name_of,
     preferences,
     preferences_by_class,
     without_busiest,
 )
 from prunescope.report import people, vote_figures
-from prunescope.report.blocks import Cell, Plot, Section, Table, number_cell, table_of
+from prunescope.report.blocks import Cell, Plot, Section, Table, change_cell, number_cell, table_of
 from prunescope.report.formats import NO_VALUE, count, decimal, interval, p_value, percent, whole
+from prunescope.report.simulated import marked
 
 WHAT_IT_IS = (
     "People were shown what two networks explain about the same image, and said which is more reasonable, or that "
@@ -44,14 +46,15 @@ def votes(results: Results) -> Section | None:
     tables = [_table(results, pairs)] if pairs else []
     tables += [_identification(results, named)] if named else []
     tables += [_agreement(agreed)] if agreed else []
-    return Section(
+    section = Section(
         "votes",
         "What people say",
         text=[*_tasks(plots), *(WHAT_IT_IS if pairs else ())],
-        warnings=[*people.warnings_of(results), *_only_totals(results)],
+        warnings=_only_totals(results),
         plots=[*plots, *_plots(results, pairs, by_class, named, agreed)],
         tables=[*tables, *numbers],
     )
+    return marked(section) if is_simulated(results) else section
 
 
 def _tasks(plots: Sequence[Plot]) -> list[str]:
@@ -160,7 +163,8 @@ def _chi2(pair: Preference, p_holm: float) -> Cell:
 
 def _identification(results: Results, named: Sequence[Recognition]) -> Table:
     rows = []
-    for each in named:
+    corrected = holm_of(each.change.p for each in named)
+    for each, p in zip(named, corrected, strict=True):
         _, unsure, every = each.counts
         rows.append(
             {
@@ -169,11 +173,19 @@ def _identification(results: Results, named: Sequence[Recognition]) -> Table:
                 "Right class": Cell(
                     percent(each.share), interval(each.crossed.low, each.crossed.high), each.share
                 ),
+                "Against dense": change_cell(each.change.estimate, each.change.low, each.change.high),
+                "p (Holm)": _p(each.change.p, p),
                 "Don't know": number_cell(unsure / every if every else math.nan, percent),
                 "Participants": number_cell(each.participants or math.nan, whole),
             }
         )
-    return table_of(rows, "Answers that name the class of what one network shows.")
+    compared = any(math.isfinite(each.change.p) for each in named)
+    caption = "Answers that name the class of what one network shows." + (
+        " With 95 % intervals over participants and items; against the network that is pruned least."
+        if compared
+        else ""
+    )
+    return table_of(rows, caption)
 
 
 def _agreement(agreed: Sequence[Agreement]) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -131,7 +131,7 @@ class Platform(Settings):
         "https://app.prolific.com/submissions/complete?cc={code}", pattern=r"^https://[^\s<>\"']+$",
         description="Where participants from Prolific return to.",
     )  # fmt: skip
-    mturk_hosts: tuple[str, ...] = Field(
+    mturk_hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = Field(
         ("www.mturk.com", "workersandbox.mturk.com"),
         description="Where participants from Mechanical Turk may be sent back to.",
     )

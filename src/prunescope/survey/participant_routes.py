@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBearer
 from sqlalchemy import Connection
 
 from prunescope.survey import messages
@@ -16,67 +14,19 @@ from prunescope.survey.answering import keep_answers
 from prunescope.survey.assignment import closed
 from prunescope.survey.completion import completion
 from prunescope.survey.entering import Entrance, enter
-from prunescope.survey.experiment import Experiment
 from prunescope.survey.participants import Participant, change, find
-from prunescope.survey.progress import move_on, where
+from prunescope.survey.progress import move_on, trials_now, where
 from prunescope.survey.questions import keep_events, keep_questions
+from prunescope.survey.routing import Documented, Token, address_of, problems, service_of
 from prunescope.survey.security import digest, same
-from prunescope.survey.service import Service
-from prunescope.survey.trials import Trial, answers_of, practice_of, trials_of
-from prunescope.survey.withdrawal import erase
+from prunescope.survey.shown_trials import shown_now
+from prunescope.survey.trials import answers_of
 from prunescope.survey.writer import Refused, Transaction
 
 router = APIRouter(prefix="/api")
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-LONGEST_TOKEN = 200
-
-
-Documented = dict[int | str, dict[str, Any]]
 PICTURES: Documented = {200: {"content": {"image/png": {}, "image/jpeg": {}}}}
 GAP: Documented = {409: {"model": messages.Gap, "description": "Not the next answer: go on at `next`."}}
-
-
-def problems(*statuses: int) -> Documented:
-    """Return what the API's document says of errors."""
-    said = {400: "This is no JSON.", 408: "The body was too slow.", 413: "The body is too large."}
-    of_body = (400, 408) if 413 in statuses else ()
-    return {
-        status: {"model": messages.Problem, "description": said.get(status, "See `detail`.")}
-        for status in (*of_body, *statuses)
-    }
-
-
-def service_of(request: Request) -> Service:
-    """Return what the server works with."""
-    service: Service = request.app.state.service
-    return service
-
-
-class SessionToken(HTTPBearer):
-    """The token of a session, not yet looked up, if it does not come all the time.
-
-    One dependency and not a tree of them, since answers pass here, and FastAPI takes its time for each.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(scheme_name="session", description="The token of a session.", auto_error=False)
-
-    async def __call__(self, request: Request) -> str:  # type: ignore[override]
-        """Return the token.
-
-        Raises:
-            Refused: there is none, or it was used too often.
-        """
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not 0 < len(token) <= LONGEST_TOKEN:
-            raise Refused(401, "No session: please open the study's link again.")
-        limits = service_of(request).limits
-        of_pictures = request.url.path.startswith("/api/pictures/")
-        (limits.pictures if of_pictures else limits.writing).take(digest(token))
-        return token
-
-
-Token = Annotated[str, Depends(SessionToken())]
 
 
 @router.get("/health")
@@ -139,11 +89,6 @@ async def join(
     return {"session": entrance.token, "participant": entrance.participant.participant}
 
 
-def address_of(request: Request) -> str:
-    """Return where a request comes from; it is kept nowhere but in memory."""
-    return request.client.host if request.client else ""
-
-
 @router.get("/session", response_model=messages.Session, responses=problems(401, 429, 503))
 async def session(token: Token, request: Request) -> JSONResponse:
     """Say how far the participant is, and what is shown now."""
@@ -157,42 +102,9 @@ async def session(token: Token, request: Request) -> JSONResponse:
 
     person, told = await service.writer.do(work)
     practising = person.stage == "practice"
-    told["practice"] = _shown(service.experiment, person) if practising else []
-    told["trials"] = _shown(service.experiment, person) if person.phase == "main" else []
+    told["practice"] = shown_now(service.experiment, person) if practising else []
+    told["trials"] = shown_now(service.experiment, person) if person.phase == "main" else []
     return JSONResponse(told)
-
-
-def _shown(experiment: Experiment, person: Participant) -> list[dict[str, Any]]:
-    """Return the trials of the current phase as the page gets them: no role, no truth, no network, no file."""
-    return _described(
-        person.phase, person.round, tuple(_shape(trial) for trial in _trials(experiment, person))
-    )
-
-
-def _trials(experiment: Experiment, person: Participant) -> list[Trial]:
-    if person.phase == "practice":
-        return practice_of(experiment, person.seed, person.round)
-    return trials_of(experiment, person.list, person.seed)
-
-
-def _shape(trial: Trial) -> tuple[tuple[str, int], ...]:
-    return tuple((place, len(names)) for place, names in trial.shown.items())
-
-
-@lru_cache(maxsize=256)
-def _described(
-    phase: str, round: int, shapes: tuple[tuple[tuple[str, int], ...], ...]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "position": position,
-            "pictures": {
-                place: [f"/api/pictures/{phase}/{round}/{position}/{place}/{n}" for n in range(count)]
-                for place, count in shape
-            },
-        }
-        for position, shape in enumerate(shapes)
-    ]
 
 
 @router.get(
@@ -214,7 +126,7 @@ async def picture(
     person = await service.person(token)
     if person.stage != phase or person.round != round:
         raise Refused(403, "This picture is not part of what is shown now.")
-    trials = _trials(service.experiment, person)
+    trials = trials_now(service.experiment, person)
     names = trials[position].shown.get(place, []) if position < len(trials) else []
     if n >= len(names):
         raise Refused(404, "There is no such picture.")
@@ -300,16 +212,8 @@ async def withdraw(token: Token, request: Request) -> dict[str, bool]:
 
     def work(transaction: Transaction) -> None:
         person = find(transaction.connection, digest(token))
-        erase_and_forget(service, transaction, person.participant)
+        service.erase(transaction, person.participant)
 
     await service.writer.do(work)
     await service.refresh_files()
     return {"withdrawn": True}
-
-
-def erase_and_forget(service: Service, transaction: Transaction, participant: str) -> bool:
-    """Erase a participant out of the database, its files and what the server remembers."""
-    there = erase(transaction.connection, participant)
-    transaction.erased = True
-    transaction.committed.append(lambda: service.forget(participant))
-    return there

@@ -12,13 +12,7 @@ from sqlalchemy import Connection, delete, insert
 
 from prunescope.errors import PrunescopeError
 from prunescope.survey import messages
-from prunescope.survey.participant_routes import (
-    Documented,
-    address_of,
-    erase_and_forget,
-    problems,
-    service_of,
-)
+from prunescope.survey.routing import Documented, address_of, problems, service_of
 from prunescope.survey.security import same
 from prunescope.survey.standing import standing
 from prunescope.survey.storage import state
@@ -72,7 +66,7 @@ async def withdraw(given: messages.GivenWithdrawal, request: Request) -> dict[st
     service = service_of(request)
 
     def work(transaction: Transaction) -> None:
-        if not erase_and_forget(service, transaction, given.participant):
+        if not service.erase(transaction, given.participant):
             raise Refused(404, "There is no such participant (any more).")
 
     await service.writer.do(work)

@@ -44,15 +44,7 @@ def secret_of(folder: Path, name: str) -> str:
     """
     path = folder / name
     try:
-        try:
-            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(number, "w", encoding="ascii") as file:
-                file.write(new_token() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+        _make_secret(path)
         secret = path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise describe_os_error(error, f"reading {path}") from error
@@ -62,6 +54,22 @@ def secret_of(folder: Path, name: str) -> str:
             "remove it; with another secret.key, participants of a platform are not known again"
         )
     return secret
+
+
+def _make_secret(path: Path) -> None:
+    """Write a new secret, unless somebody else was first; where that fails, as on a full disk, no half of it stays."""
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    try:
+        with os.fdopen(number, "w", encoding="ascii") as file:
+            file.write(new_token() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()
+        raise
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from prunescope.survey.storage import database_url, described
 PORT = 8750
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SITE = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?")  # goes into a header as it is
+CONNECTIONS = 2000  # at once; a browser has up to six
+FILES = 2 * CONNECTIONS  # open at once: connections, pictures, the database
 FINISH_S = 20  # for requests that are under way when the server is stopped
 PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
 
@@ -54,6 +56,7 @@ def serve(
     public, names = _proxy(proxy), _frames(frames)
     experiment = read_experiment(folder, pictures=True)
     url = database_url(folder, database)
+    _allow_connections()
     listening = _listen(host, port)
     try:
         app = create_app(experiment, url, page=page, hosts=_hosts(host, public), frames=names)
@@ -63,13 +66,25 @@ def serve(
     _announce(folder, url, listening, host, public)
     config = uvicorn.Config(
         app, loop="asyncio", ws="none", lifespan="on", log_level="warning", access_log=False, server_header=False,
-        proxy_headers=public is not None, forwarded_allow_ips="127.0.0.1,::1", limit_concurrency=2000,
+        proxy_headers=public is not None, forwarded_allow_ips="127.0.0.1,::1", limit_concurrency=CONNECTIONS,
         timeout_keep_alive=30, timeout_graceful_shutdown=FINISH_S,
     )  # fmt: skip
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn has its own, and sends them to these afterwards
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listening])
     typer.echo(f"stopped; every acknowledged answer is in {described(url)}")
+
+
+def _allow_connections() -> None:
+    """Have as many files open as connections need; a shell often allows 1024."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:

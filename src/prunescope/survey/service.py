@@ -29,7 +29,7 @@ from prunescope.survey.storage import (
     state,
     unusable,
 )
-from prunescope.survey.withdrawal import is_stale, mark_fresh, rewrite_files
+from prunescope.survey.withdrawal import erase, mark_fresh, rewrite_files, stale
 from prunescope.survey.writer import Transaction, Writer
 
 T = TypeVar("T")
@@ -122,6 +122,7 @@ class Service:
         def remember() -> None:
             if len(self._known) > KNOWN:
                 self._known.clear()
+                self._session.clear()
             self.forget(person.participant)
             if person.session_hash is not None:
                 self._session[person.participant] = person.session_hash
@@ -133,15 +134,27 @@ class Service:
         """Serve no more pictures to a participant."""
         self._known.pop(self._session.pop(participant, ""), None)
 
+    def erase(self, transaction: Transaction, participant: str) -> bool:
+        """Erase a participant out of the database, its files and what the server remembers.
+
+        Returns:
+            Whether there was such a participant.
+        """
+        there = erase(transaction.connection, participant)
+        transaction.erased = True
+        transaction.committed.append(lambda: self.forget(participant))
+        return there
+
     async def refresh_files(self) -> None:
         """Write exports anew where someone in them is gone from the database."""
-        if await self.work(lambda connection, _: is_stale(connection)):
+        mark = await self.work(lambda connection, _: stale(connection))
+        if mark is not None:
             try:
                 await asyncio.to_thread(rewrite_files, self.experiment.folder, self.url)
-            except (PrunescopeError, OSError) as error:
+            except Exception as error:  # whatever it was: it is tried again, and the withdrawal stands
                 log.error("exports still hold someone who withdrew, tried again: %s", error)
                 return
-            await self.work(lambda connection, _: mark_fresh(connection))
+            await self.work(lambda connection, _: mark_fresh(connection, mark))
 
     def close(self) -> None:
         """Finish what is under way and let the database go."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from prunescope.errors import PrunescopeError, describe_os_error
+from prunescope.survey.parts import survey_parts
 
 DATABASE = "simulated.sqlite"
 STARTS_WITHIN_S, STOPS_WITHIN_S = 60.0, 30.0
@@ -82,11 +85,12 @@ def start_server(
 ) -> subprocess.Popen[bytes]:
     """Start a server in a session of its own: an interrupt at the terminal is not for it.
 
-    It is that of `prunescope survey serve`, but does without the participant's page where that was not built.
+    It is that of `prunescope survey serve`, but does without the participant's page where that was not built, and
+    stops when its standard input ends, which is when this process does, however that comes.
     """
     return subprocess.Popen(
         [sys.executable, "-c", f"from {__name__} import main; main()", str(folder), database, str(port)],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,
         start_new_session=True,
@@ -116,6 +120,8 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
     """End a server as one should; one that does not end is killed."""
     if process.poll() is None:
         process.terminate()
+    if process.stdin is not None:
+        process.stdin.close()
     try:
         process.wait(STOPS_WITHIN_S)
     except subprocess.TimeoutExpired:
@@ -125,14 +131,20 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
 
 def main() -> None:
     """Serve what the arguments say: folder, URL of the database, port."""
-    from prunescope.survey.serve import serve
-
     folder, database, port = sys.argv[1:]
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        with _page() as page:
+        with survey_parts(), _page() as page:
+            from prunescope.survey.serve import serve
+
             serve(Path(folder), database, port=int(port), page=page)
     except PrunescopeError as error:
         sys.exit(f"error: {error}")
+
+
+def _stop_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written there
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from prunescope.errors import PrunescopeError
+from prunescope.errors import PrunescopeError, describe_os_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 FILE = "answers.sqlite"
 SCHEMA = 1  # of the tables below
 BUSY_MS = 5_000  # for so long SQLite waits for another process, such as an export
+ERASING_MS = 250  # for so long it waits for readers when its log is emptied: meanwhile no answer is kept
 LOCK = 0x70727573  # of PostgreSQL's advisory locks; they are per database
 
 metadata = MetaData()
@@ -116,13 +118,13 @@ def database_url(folder: Path, url: str | None = None) -> str:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise PrunescopeError(
             "the database is no URL: expected sqlite:///FILE or postgresql://USER@HOST/NAME"
         ) from error
     match parsed.get_backend_name():
         case "sqlite" if parsed.database and parsed.database != ":memory:":
-            return parsed
+            return parsed.set(drivername="sqlite")
         case "postgresql" | "postgres":
             return parsed.set(drivername="postgresql+psycopg")
     raise PrunescopeError(
@@ -203,6 +205,21 @@ def _prepare_postgres_alone(connection: Any, record: Any) -> None:
         )
 
 
+def file_identity(engine: Engine) -> tuple[int, int] | None:
+    """Return which file SQLite's database is; None for PostgreSQL.
+
+    Raises:
+        PrunescopeError: there is none any more.
+    """
+    if engine.dialect.name != "sqlite":
+        return None
+    try:
+        found = Path(str(engine.url.database)).stat()
+    except OSError as error:
+        raise describe_os_error(error, f"looking for the database {engine.url.database}") from error
+    return found.st_dev, found.st_ino
+
+
 def unusable(url: str, error: DBAPIError) -> PrunescopeError:
     """Say that a database cannot be used, and why."""
     why = str(error.orig).strip().splitlines()[0]
@@ -216,17 +233,30 @@ def erase_for_good(engine: Engine) -> bool:
 
     Returns:
         Whether that is done; False where someone reads just now and it has to be tried again.
+
+    Raises:
+        PrunescopeError: the file cannot be written, as on a full disk.
+        DBAPIError: PostgreSQL cannot do it now.
     """
+    if engine.dialect.name == "sqlite":
+        return _empty_log(engine)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in TABLES:  # no VACUUM inside a transaction
+            connection.exec_driver_sql(f"VACUUM {table.name}")
+    return True
+
+
+def _empty_log(engine: Engine) -> bool:
     with closing(engine.raw_connection()) as connection:
         driver: Any = connection.driver_connection
-        if engine.dialect.name == "sqlite":
+        try:
+            driver.execute(f"PRAGMA busy_timeout={ERASING_MS}")
             busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            return not busy
-        driver.autocommit = True  # no VACUUM inside a transaction
-        for table in TABLES:
-            driver.execute(f"VACUUM {table.name}")
-        driver.autocommit = False
-        return True
+        except sqlite3.Error as error:
+            raise PrunescopeError(f"the log of {engine.url.database} cannot be emptied: {error}") from error
+        finally:
+            driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    return not busy
 
 
 def existing(url: str, *, writes: bool = False) -> Engine:

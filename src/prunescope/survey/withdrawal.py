@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from prunescope.survey.storage import (
 
 PATIENCE_S = 20.0  # for programs that read the database while something is erased from it
 
-STALE = "exports_stale"  # state: the files still hold someone who is gone from the database
+STALE = "exports_stale"  # state: a mark, as long as files still hold someone who is gone from the database
 
 
 def erase(connection: Connection, participant: str) -> bool:
@@ -44,17 +45,17 @@ def erase(connection: Connection, participant: str) -> bool:
 def mark_stale(connection: Connection) -> None:
     """Remember that files have to be written anew, until that is done."""
     connection.execute(delete(state).where(state.c.name == STALE))
-    connection.execute(insert(state).values(name=STALE, value="1"))
+    connection.execute(insert(state).values(name=STALE, value=secrets.token_hex(8)))
 
 
-def is_stale(connection: Connection) -> bool:
-    """Return whether files still have to be written anew."""
-    return connection.execute(select(state).where(state.c.name == STALE)).first() is not None
+def stale(connection: Connection) -> str | None:
+    """Return a mark where files still have to be written anew, which is another one after the next withdrawal."""
+    return connection.execute(select(state.c.value).where(state.c.name == STALE)).scalar_one_or_none()
 
 
-def mark_fresh(connection: Connection) -> None:
-    """Remember that the files are as the database is."""
-    connection.execute(delete(state).where(state.c.name == STALE))
+def mark_fresh(connection: Connection, mark: str | None) -> None:
+    """Remember that the files are as the database was when it had this mark: who withdrew since is still in them."""
+    connection.execute(delete(state).where(state.c.name == STALE, state.c.value == mark))
 
 
 def rewrite_files(folder: Path, url: str) -> None:
@@ -78,9 +79,11 @@ def erase_from_files(engine: Engine, folder: Path, url: str) -> None:
                 "that program, and run the same command again"
             )
         time.sleep(0.1)
+    with engine.connect() as connection, connection.begin():
+        mark = stale(connection)
     rewrite_files(folder, url)
     with engine.connect() as connection, connection.begin():
-        mark_fresh(connection)
+        mark_fresh(connection, mark)
 
 
 def withdraw(folder: Path | str, who: str, database: str | None = None) -> str:

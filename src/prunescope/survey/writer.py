@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,13 +13,13 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from prunescope.errors import PrunescopeError
-from prunescope.survey.storage import erase_for_good
+from prunescope.survey.storage import erase_for_good, file_identity
 
 LARGEST = 256  # requests of one commit
-IDLE_S = 5.0  # after so long without a request, what could not be erased is tried again
+AGAIN_S = 5.0  # after so long, what could not be erased is tried again
 UNKEPT = (
     "The study cannot store anything at the moment. Your answers are kept in this browser and sent again."
 )
@@ -75,13 +76,15 @@ class Writer:
     """Does all work with a database in one thread, many requests a commit (group commit).
 
     A request is answered after the commit that holds it. Where the commit fails (the disk is full, the database is
-    gone), all of its requests fail with `Unkept` and nothing of them is there; the next ones are tried anew.
+    gone), all of its requests fail with `Unkept` and nothing of them is there; the next ones are tried anew. The same
+    holds where the file was deleted or moved away, into which SQLite would go on writing.
     """
 
     def __init__(self, engine: Engine):
         self._engine = engine
+        self._file = file_identity(engine)
         self._queue: SimpleQueue[_Request | None] = SimpleQueue()
-        self._erase = False
+        self._erase_at: float | None = time.monotonic()  # now: the last server may have been killed before it
         self._open = True
         self._thread = Thread(target=self._run, name="survey-writer", daemon=True)
         self._thread.start()
@@ -111,14 +114,14 @@ class Writer:
             batch, going = self._take()
             if batch:
                 self._write(batch)
-            if self._erase:
+            if self._erase_at is not None and (time.monotonic() >= self._erase_at or not going):
                 self._try_erasing()
 
     def _take(self) -> tuple[list[_Request], bool]:
         """Wait for a request, and take along all others that wait."""
         batch: list[_Request] = []
         try:
-            taken = self._queue.get(timeout=IDLE_S)
+            taken = self._queue.get(timeout=AGAIN_S)
             while taken is not None:
                 if taken.future.set_running_or_notify_cancel():
                     batch.append(taken)
@@ -149,19 +152,22 @@ class Writer:
         with self._engine.connect() as connection, connection.begin():
             outcomes = [_attempt(connection, request) for request in batch]
             _insist(connection)
-        for outcome in outcomes:
-            if outcome.error is None:
-                self._erase |= outcome.transaction.erased
-                for tell in outcome.transaction.committed:
-                    tell()
-        if self._erase:
+        if file_identity(self._engine) != self._file:
+            raise PrunescopeError("the database's file was replaced by another one: start the server again")
+        kept = [outcome.transaction for outcome in outcomes if outcome.error is None]
+        for transaction in kept:
+            for tell in transaction.committed:
+                tell()
+        if any(transaction.erased for transaction in kept):
             self._try_erasing()
         return outcomes
 
     def _try_erasing(self) -> None:
+        self._erase_at = time.monotonic() + AGAIN_S
         try:
-            self._erase = not erase_for_good(self._engine)
-        except (SQLAlchemyError, PrunescopeError) as error:
+            if erase_for_good(self._engine):
+                self._erase_at = None
+        except Exception as error:  # whatever it was: this thread has answers to keep
             log.error("what was withdrawn is not out of all files yet, tried again: %s", _said(error))
 
 

@@ -1,6 +1,7 @@
 // Requests to the server of the study, which is the only one that this page speaks to.
 
 const PATIENCE_MS = 20_000;
+const KEPT_ALIVE = 15_000; // characters; browsers refuse a request that outlives its page if it is over 64 KiB
 const PASSING = new Set([408, 425, 429]);
 
 /** No reply, or one that a later try may change. */
@@ -44,7 +45,8 @@ export class Server {
 
   post(path, body, keepalive = false) {
     const headers = { "Content-Type": "application/json" };
-    return this.ask(path, { method: "POST", headers, body: JSON.stringify(body), keepalive });
+    const text = JSON.stringify(body);
+    return this.ask(path, { method: "POST", headers, body: text, keepalive: keepalive && text.length < KEPT_ALIVE });
   }
 
   /** A picture; the address as the server wrote it, below the page's own. */

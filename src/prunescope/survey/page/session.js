@@ -106,7 +106,13 @@ export class Session {
   }
 
   async withdraw() {
-    await this.server.post("api/withdraw", {});
+    try {
+      await this.server.post("api/withdraw", {});
+    } catch (error) {
+      if (!error.over) throw error;
+      this.hears.over(error); // an earlier try got through and its reply was lost, or it went on elsewhere
+      return;
+    }
     this.end();
   }
 
