@@ -344,7 +344,8 @@ const prunescope = (() => {
         for (const { tick, at } of panel.ticks[which]) {
           const now = this.moved(place, at, at)[which === "x" ? 0 : 1];
           tick.style.display = now < from - 0.6 || now > to + 0.6 ? "none" : "";
-          tick.setAttribute("transform", which === "x" ? `translate(${now - at} 0)` : `translate(0 ${now - at})`);
+          const by = whole ? 0 : now - at;
+          tick.setAttribute("transform", which === "x" ? `translate(${by} 0)` : `translate(0 ${by})`);
         }
       }
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def draw_by_layer(results: Results, found: Sequence[RightAnswers]) -> Figure:
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     place = {(each.network, each.layer): each for each in found}
     for ax, network in zip(grid.flat, networks, strict=False):
-        ax.set_title(shorten(name_of(network, results), LONGEST), fontsize=7, fontweight="normal")
+        ax.set_title(_in_lines(name_of(network, results)), fontsize=7, fontweight="normal")
         ax.axvline(found[0].chance, **GUESSING)
         for y, layer in enumerate(layers):
             if (own := place.get((network, layer))) is None:
@@ -77,7 +78,7 @@ def draw_by_layer(results: Results, found: Sequence[RightAnswers]) -> Figure:
     for ax in grid.flat[max(len(networks) - columns, 0) : len(networks)]:
         ax.tick_params(labelbottom=True)
         ax.set_xlabel("Right answers")
-    _name_rows(grid[0, 0], layers)
+    _name_rows(grid[0, 0], layers, lines=1)
     beside = Line2D([], [], color=QUIET, marker="s", markerfacecolor="white", linewidth=0, markersize=4)
     figures.legend_below(figure, [(OVER_BOTH, _handle(INK, "o")), (DENSE, beside)][: 1 + (len(networks) > 1)])
     return figure
@@ -208,7 +209,12 @@ def _handle(colour: str, marker: str) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, linewidth=1.4, markersize=4)
 
 
-def _name_rows(ax: Axes, names: Sequence[str]) -> None:
-    ax.set_yticks(range(len(names)), [shorten(name, LONGEST) for name in names])
+def _in_lines(name: str, lines: int = 2) -> str:
+    """Break a name into lines that fit beside an axis; one that is longer still loses its middle."""
+    return "\n".join(wrap(shorten(name, lines * LONGEST), LONGEST))
+
+
+def _name_rows(ax: Axes, names: Sequence[str], lines: int = 2) -> None:
+    ax.set_yticks(range(len(names)), [_in_lines(name, lines) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)

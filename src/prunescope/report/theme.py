@@ -34,6 +34,7 @@ RC: Any = {  # matplotlib's type for it lists every key there is
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same layout on every machine
     "font.size": 8,
+    "text.hinting": "none",  # as wide as a browser draws it, at any resolution: room is left for all of it
     "text.color": INK,
     "text.parse_math": False,  # a name with dollar signs is a name
     "axes.edgecolor": QUIET,
