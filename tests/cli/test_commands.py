@@ -124,6 +124,17 @@ def test_tables_are_listed_and_exported(place: Path, prunescope: Callable[..., C
             )
 
 
+def test_the_tasks_of_units_stay_parquet(
+    place: Path, prunescope: Callable[..., Called], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(place / "runs" / "tiny", tmp_path / "tiny")
+    pd.DataFrame({"unit": [1, 2]}).to_parquet(copy / "tables" / "unit_tasks.parquet")
+    called = prunescope("tables", copy, "--csv")
+    assert f"{copy}/tables/unit_tasks.parquet: 2 rows: unit" in called.out
+    assert not (copy / "tables" / "unit_tasks.csv").exists()
+    assert (copy / "tables" / "networks.csv").exists()
+
+
 def test_verify_is_content_with_results_as_they_were_written(
     place: Path, prunescope: Callable[..., Called]
 ) -> None:
