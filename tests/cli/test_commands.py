@@ -31,6 +31,7 @@ COMMANDS = (
     "export",
     "speed",
     "schema",
+    "survey",
 )
 
 
